@@ -1,0 +1,148 @@
+"""Files that are either whole or absent, and the content manifests that stand for folders in the DAG."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from regionzoo.errors import UserError
+
+CHUNK = 1 << 20
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success sync it and rename it over ``path``.
+
+    If the block raises, the temporary file is removed and ``path`` keeps what it held.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".tmp{path.suffix}")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes 0600 files; artifacts get what the user's umask gives any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path`` atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with sorted keys, NaN refused, atomically."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_safetensors(path: str | Path, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
+    """Write NumPy arrays or torch tensors (one kind per call) as a safetensors file, atomically."""
+    if any(hasattr(value, "detach") for value in tensors.values()):
+        from safetensors.torch import save_file
+
+        tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    else:
+        import numpy as np
+        from safetensors.numpy import save_file
+
+        # ascontiguousarray would turn a scalar into a vector; safetensors writes raw memory, so order matters.
+        tensors = {key: np.asarray(value, order="C") for key, value in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+        _sort_header(temporary)
+
+
+def _sort_header(path: Path) -> None:
+    """Write a safetensors header again with its keys in order.
+
+    The library orders them by a hash that differs from process to process, and equal content must be an equal file.
+    """
+    with path.open("rb+") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.dumps(json.loads(file.read(size)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        file.seek(8)
+        file.write(header.encode().ljust(size))
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Hex SHA-256 of a byte string."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's content, read in chunks."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def tree_hashes(
+    root: str | Path,
+    keep: Callable[[str], bool] = lambda relative: True,
+    workers: int = 4,
+) -> dict[str, str]:
+    """SHA-256 of every regular file below ``root`` for which ``keep(relative path)``; hidden files are left out.
+
+    Returns ``{posix path relative to root: hex digest}`` sorted by path. Hashing releases the interpreter
+    lock, so threads use the cores.
+    """
+    root = Path(root)
+    names = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            relative = Path(folder, name).relative_to(root).as_posix()
+            if not name.startswith(".") and keep(relative):
+                names.append(relative)
+    names.sort()
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        return dict(zip(names, pool.map(lambda name: sha256_file(root / name), names), strict=True))
+
+
+def write_manifest(path: str | Path, files: dict[str, str], facts: dict[str, Any]) -> None:
+    """Write a content manifest: ``{"facts": {...}, "files": {relative path: sha256}}``.
+
+    It holds nothing that differs between two runs with the same content (no time, host or absolute path), because
+    it is the edge between two jobs of the DAG: equal content must mean an equal file.
+    """
+    write_json(path, {"facts": facts, "files": files})
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file; :class:`UserError` with the file and the reason if it is absent or broken."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from None
+
+
+def manifest_hash(path: str | Path) -> str:
+    """SHA-256 of a manifest file: the identity of the data set that it describes."""
+    return sha256_file(path)

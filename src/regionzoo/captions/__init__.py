@@ -1,0 +1,1 @@
+"""Images -> text on points."""

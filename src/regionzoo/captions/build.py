@@ -1,0 +1,240 @@
+"""Caption sets of all training scenes: frames -> regions of one source; regions of several sources -> one set."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regionzoo.captions.associate import project, region_points
+from regionzoo.captions.captioner import Captioner, CaptionerSettings
+from regionzoo.captions.fuse import fuse
+from regionzoo.captions.store import RegionCaptions, from_regions, load_captions, save_captions
+from regionzoo.errors import SceneError, UserError
+from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames
+from regionzoo.scenes.shards import Died, run_shards
+from regionzoo.scenes.store import load_metadata, load_scene
+
+SUFFIX = ".safetensors"
+
+Progress = Callable[[int, int], None]
+"""Called after each scene with (scenes done, scenes in all)."""
+
+
+@dataclass(frozen=True)
+class _Captioned:
+    """What one scene adds to the summary."""
+
+    sizes: np.ndarray
+    covered: int
+    n_points: int
+    texts: frozenset[str]
+    frames: int = 0
+    lost_frames: int = 0
+    without_points: int = 0
+    offered: tuple[int, ...] = ()
+    added: tuple[int, ...] = ()
+
+
+def build_regions(
+    scenes_dir: str | Path,
+    raw_root: str | Path,
+    scene_ids: Sequence[str],
+    captioner: CaptionerSettings,
+    frame_stride: int,
+    swap_xy_scale: bool,
+    out_dir: str | Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Caption the frames of scenes and write ``out_dir/<scene>.safetensors``, all or nothing.
+
+    scenes_dir: scene store. raw_root: tree with the frames (:func:`regionzoo.scenes.frames.read_frames`). Regions are
+    named ``<image>_<k>``, k counting the regions of that image that have points; the others are dropped and counted.
+    A scene without a frame of known pose gets an empty file and is counted.
+
+    Returns statistics as JSON values. Raises :class:`UserError` if a scene or frame is broken, or if no scene at all
+    has a usable frame.
+    """
+    task = partial(_caption_scene, Path(scenes_dir), Path(raw_root), captioner, frame_stride, swap_xy_scale)
+    with _replaced_folder(Path(out_dir)) as folder:
+        done = _run(partial(_save, task, folder), scene_ids, workers, progress)
+        if scene_ids and not any(scene.frames for scene in done):
+            raise UserError(
+                f"{raw_root}: none of the {len(scene_ids)} training scenes has a frame with a pose below "
+                "scannet_frames_25k/; captions need them: download the frames"
+            )
+    return _statistics(done) | {
+        "captioner": captioner.make().identity,
+        "frames": sum(scene.frames for scene in done),
+        "frames_without_pose": sum(scene.lost_frames for scene in done),
+        "scenes_without_frames": sum(scene.frames == 0 for scene in done),
+        "regions_without_points": sum(scene.without_points for scene in done),
+    }
+
+
+def fuse_sets(
+    scenes_dir: str | Path,
+    scene_ids: Sequence[str],
+    primary_dir: str | Path,
+    supplementary_dirs: Sequence[str | Path],
+    iou_high: Sequence[float],
+    iou_low: Sequence[float],
+    cascade: bool,
+    out_dir: str | Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fuse caption sets scene by scene (:func:`regionzoo.captions.fuse.fuse`) into ``out_dir``, all or nothing.
+
+    Returns statistics as JSON values, with the numbers of regions that each supplementary source offered and that
+    were added. Raises :class:`UserError` if a file is absent, damaged, or made for other vertices than the stored
+    scene has.
+    """
+    folders = [Path(primary_dir), *map(Path, supplementary_dirs)]
+    task = partial(_fuse_scene, Path(scenes_dir), folders, tuple(iou_high), tuple(iou_low), cascade)
+    with _replaced_folder(Path(out_dir)) as folder:
+        done = _run(partial(_save, task, folder), scene_ids, workers, progress)
+    sources = range(len(supplementary_dirs))
+    return _statistics(done) | {
+        "regions_offered": [sum(scene.offered[k] for scene in done) for k in sources],
+        "regions_added": [sum(scene.added[k] for scene in done) for k in sources],
+    }
+
+
+def caption_frames(
+    coords: np.ndarray, frames: Sequence[Frame], captioner: Captioner, swap_xy_scale: bool
+) -> tuple[list[str], list[str], list[np.ndarray], int]:
+    """(names, texts, point ids, number of regions without points) of the frames of a scan with vertices ``coords``."""
+    names: list[str] = []
+    texts: list[str] = []
+    regions: list[np.ndarray] = []
+    dropped = 0
+    for frame in frames:
+        depth = frame.load_depth()
+        ids, u, v = project(coords, frame.pose, frame.intrinsics.depth, depth)
+        kept = 0
+        for region in captioner.describe(frame):
+            points = region_points(ids, u, v, region.box, frame.color_size, depth.shape, swap_xy_scale)
+            if len(points) == 0:
+                dropped += 1
+                continue
+            names.append(f"{frame.name}_{kept}")
+            texts.append(region.text)
+            regions.append(points)
+            kept += 1
+    return names, texts, regions, dropped
+
+
+@cache
+def _made(captioner: CaptionerSettings) -> Captioner:
+    """One captioner a process, whatever the number of scenes."""
+    return captioner.make()
+
+
+def _caption_scene(
+    scenes_dir: Path, raw_root: Path, captioner: CaptionerSettings, stride: int, swap_xy_scale: bool, scene_id: str
+) -> tuple[RegionCaptions, dict[str, Any]]:
+    scene = load_scene(scenes_dir / f"{scene_id}{SUFFIX}")
+    frames = _frames(raw_root, scene_id, stride)
+    names, texts, regions, dropped = caption_frames(scene.coords, frames.frames, _made(captioner), swap_xy_scale)
+    captions = from_regions(scene_id, scene.coords_sha256, len(scene), names, texts, regions)
+    return captions, {"frames": len(frames.frames), "lost_frames": len(frames.lost), "without_points": dropped}
+
+
+def _frames(raw_root: Path, scene_id: str, stride: int) -> FrameSet:
+    try:
+        frame_folder(raw_root, scene_id)
+    except SceneError:
+        return FrameSet((), ())
+    return read_frames(raw_root, scene_id, stride)
+
+
+def _fuse_scene(
+    scenes_dir: Path,
+    folders: Sequence[Path],
+    iou_high: tuple[float, ...],
+    iou_low: tuple[float, ...],
+    cascade: bool,
+    scene_id: str,
+) -> tuple[RegionCaptions, dict[str, Any]]:
+    vertices = load_metadata(scenes_dir / f"{scene_id}{SUFFIX}")["coords_sha256"]
+    primary, *others = (load_captions(folder / f"{scene_id}{SUFFIX}", vertices) for folder in folders)
+    fused = fuse(primary, others, iou_high, iou_low, cascade)
+    appended = fused.names[len(primary) :]
+    added = [sum(name.startswith(f"app_{k}_") for name in appended) for k in range(1, len(others) + 1)]
+    return fused, {"offered": tuple(map(len, others)), "added": tuple(added)}
+
+
+def _save(
+    task: Callable[[str], tuple[RegionCaptions, dict[str, Any]]], folder: Path, scene_id: str
+) -> _Captioned | UserError:
+    """Runs in a worker: errors are returned, because one that escapes would end the process."""
+    try:
+        captions, counts = task(scene_id)
+        save_captions(folder / f"{scene_id}{SUFFIX}", captions)
+    except UserError as error:
+        return error
+    return _Captioned(
+        sizes=np.diff(captions.offsets),
+        covered=len(np.unique(captions.point_ids)),
+        n_points=captions.n_points,
+        texts=frozenset(captions.texts),
+        **counts,
+    )
+
+
+def _run(
+    task: Callable[[str], _Captioned | UserError], scene_ids: Sequence[str], workers: int, progress: Progress | None
+) -> list[_Captioned]:
+    """Results in the order of ``scene_ids``; the first broken scene ends the run."""
+    done: dict[str, _Captioned] = {}
+    # Closed at once on an error: no worker may write any more when the unfinished folder is removed.
+    with closing(run_shards(task, scene_ids, workers)) as answers:
+        for scene_id, answer in answers:
+            if isinstance(answer, Died):
+                raise UserError(f"{scene_id}: captions: {answer}; try fewer workers")
+            if isinstance(answer, UserError):
+                raise answer
+            done[scene_id] = answer
+            if progress is not None:
+                progress(len(done), len(scene_ids))
+    return [done[scene_id] for scene_id in scene_ids]
+
+
+def _statistics(done: Sequence[_Captioned]) -> dict[str, Any]:
+    sizes = np.concatenate([scene.sizes for scene in done]) if done else np.zeros(0, np.int64)
+    points = sum(scene.n_points for scene in done)
+    return {
+        "scenes": len(done),
+        "captions": len(sizes),
+        "captions_per_scene": len(sizes) / max(len(done), 1),
+        "points_per_caption_median": float(np.median(sizes)) if len(sizes) else 0.0,
+        "points_covered_share": sum(scene.covered for scene in done) / max(points, 1),
+        "unique_captions": len(frozenset().union(*(scene.texts for scene in done))),
+    }
+
+
+@contextmanager
+def _replaced_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that takes its place if the block succeeds and vanishes if not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Fixed names: what a killed run left behind is cleared by the next. Two runs never write the same set at once.
+    fresh, old = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,267 @@
+"""The command line: the one door to the code for rules, DVC stages and people.
+
+Each command imports its stage when it is called, so that ``--help`` is quick and a job loads what it needs only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regionzoo import __version__
+from regionzoo.errors import UserError
+
+PEOPLE = "For people"
+STAGES = "Stages (the rules of the workflow call these)"
+
+app = typer.Typer(
+    name="regionzoo",
+    help=(
+        "Rebuild the rows of the RegionPLC model zoo.\n\n"
+        "The usual way is the workflow: [bold]snakemake --cores 8 results/scannet_b15n4/metrics.json[/bold] builds a "
+        "row and all it needs; [bold]dvc repro[/bold] does the same and records it. The commands below are what the "
+        "workflow runs, and a few for people."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Device(StrEnum):
+    """Where tensors live."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Engine(StrEnum):
+    """Sparse convolution engine."""
+
+    native = "native"
+    minkowski = "minkowski"
+
+
+SettingsJson = Annotated[
+    str, typer.Option("--settings", help="The job's settings as JSON, as the workflow passes them.")
+]
+Raw = Annotated[Path, typer.Option(help="Link to the raw tree.")]
+Scenes = Annotated[Path, typer.Option(help="Folder of the scene store.")]
+Captions = Annotated[Path, typer.Option(help="Folder of the caption set.")]
+Text = Annotated[Path, typer.Option(help="Text table (safetensors).")]
+Out = Annotated[Path, typer.Option(help="Where to write.")]
+Manifest = Annotated[Path, typer.Option(help="Content manifest to write beside the output.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
+DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")]
+EngineOption = Annotated[Engine, typer.Option(help="Engine of the sparse convolutions; results agree within rounding.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of torch; 0: its own choice.")]
+Processes = Annotated[
+    int, typer.Option(min=0, help="Training processes (GPUs of this machine), started through torchrun.")
+]
+ParamsFile = Annotated[Path, typer.Option("--params", help="The table of rows and settings.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"regionzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    return None
+
+
+@app.command(rich_help_panel=STAGES)
+def raw(settings: SettingsJson, out: Out, manifest: Manifest, workers: Workers = 1) -> None:
+    """Link the raw tree of a data set, generating synthetic rooms if no root is set, and write its manifest."""
+    from regionzoo.settings.data import RawSettings
+    from regionzoo.stages import raw as stage
+
+    stage.run(RawSettings.parse(settings), out, manifest, workers)
+
+
+@app.command(rich_help_panel=STAGES)
+def preprocess(
+    settings: SettingsJson,
+    raw: Raw,
+    out: Out,
+    manifest: Manifest,
+    work: Annotated[Path, typer.Option(help="Folder that keeps finished scenes if others fail.")],
+    workers: Workers = 1,
+) -> None:
+    """Turn raw scans into the scene store (coordinates, colours, superpoints, instances, labels of both class sets)."""
+    from regionzoo.settings.data import PreprocessSettings
+    from regionzoo.stages import preprocess as stage
+
+    stage.run(PreprocessSettings.parse(settings), raw, out, manifest, work, workers)
+
+
+@app.command(rich_help_panel=STAGES)
+def regions(
+    settings: SettingsJson, raw: Raw, scenes: Scenes, out: Out, manifest: Manifest, workers: Workers = 1
+) -> None:
+    """Caption the frames of the training scenes and lift the boxes to points."""
+    from regionzoo.settings.data import RegionSettings
+    from regionzoo.stages import regions as stage
+
+    stage.run(RegionSettings.parse(settings), raw, scenes, out, manifest, workers)
+
+
+@app.command(rich_help_panel=STAGES)
+def fuse(
+    settings: SettingsJson,
+    scenes: Scenes,
+    primary: Annotated[Path, typer.Option(help="Regions of the primary source.")],
+    supplementary: Annotated[Path, typer.Option(help="Regions of the supplementary source.")],
+    out: Out,
+    manifest: Manifest,
+    workers: Workers = 1,
+) -> None:
+    """Add to a primary source the regions of a supplementary one that overlap little with it (IoU)."""
+    from regionzoo.settings.data import FuseSettings
+    from regionzoo.stages import fuse as stage
+
+    stage.run(FuseSettings.parse(settings), scenes, primary, supplementary, out, manifest, workers)
+
+
+@app.command(rich_help_panel=STAGES)
+def text(settings: SettingsJson, captions: Captions, out: Out) -> None:
+    """Encode class prompts and captions into a table of unit vectors."""
+    from regionzoo.settings.data import TextSettings
+    from regionzoo.stages import text as stage
+
+    stage.run(TextSettings.parse(settings), captions, out)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(
+    settings: SettingsJson,
+    scenes: Scenes,
+    captions: Captions,
+    text: Text,
+    out: Out,
+    state: Annotated[Path, typer.Option(help="Folder of the resume state; removed when the training is done.")],
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = Engine.native,
+    threads: Threads = 0,
+    loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
+    processes: Processes = 1,
+) -> None:
+    """Train a row; called again after a kill, it goes on from its last epoch."""
+    from regionzoo.settings.train import TrainSettings
+
+    checked = TrainSettings.parse(settings)
+    _through_torchrun(processes)
+    from regionzoo.stages import train as stage
+    from regionzoo.stages._runtime import Runtime
+
+    paths = stage.TrainPaths(scenes=scenes, captions=captions, text=text, out=out, state=state)
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads, loaders))
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(
+    settings: SettingsJson,
+    scenes: Scenes,
+    captions: Captions,
+    text: Text,
+    result: Annotated[Path, typer.Option(help="Folder with model.safetensors and config.json.")],
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = Engine.native,
+    threads: Threads = 0,
+    processes: Processes = 1,
+) -> None:
+    """Score a trained row on the validation scenes and write metrics.json."""
+    from regionzoo.settings.train import EvaluateSettings
+
+    checked = EvaluateSettings.parse(settings)
+    _through_torchrun(processes)
+    from regionzoo.stages import evaluate as stage
+    from regionzoo.stages._runtime import Runtime
+
+    paths = stage.EvaluatePaths(scenes=scenes, captions=captions, text=text, result=result)
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads))
+
+
+@app.command(rich_help_panel=PEOPLE)
+def rows(params: ParamsFile = Path("params.yaml")) -> None:
+    """List the rows: data, classes, published scores, the target that builds each."""
+    from regionzoo.report.rows import print_rows
+
+    print_rows(params)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def run(
+    row: Annotated[str, typer.Argument(help="A row of params.yaml.")],
+    tag: Annotated[str, typer.Option(help="Name of this run; results go to results/<row>+<tag>.")],
+    set_: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override, such as recipe.lr=0.01; repeatable.")
+    ] = [],  # noqa: B006
+    params: ParamsFile = Path("params.yaml"),
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = Engine.native,
+    threads: Threads = 0,
+    processes: Processes = 1,
+) -> None:
+    """Train and score a row once with other settings, on the inputs that the workflow has built.
+
+    Keys are those of a row's config.json, for example recipe.epochs=2, caption.weight=0 or seed=1. The override is
+    written into config.json and metrics.json of results/<row>+<tag>; the row's own results stay as they are.
+    """
+    from regionzoo.overrides import overridden
+
+    settings, protocol, inputs = overridden(params, row, tag, set_)
+    _through_torchrun(processes)
+    from regionzoo.stages import evaluate as evaluate_stage
+    from regionzoo.stages import train as train_stage
+    from regionzoo.stages._runtime import Runtime
+
+    runtime = Runtime(device.value, engine.value, threads)
+    out = Path("results") / settings.row
+    paths = train_stage.TrainPaths(inputs.scenes, inputs.captions, inputs.text, out, Path("runs") / settings.row)
+    train_stage.run(settings, paths, runtime)
+    scored = evaluate_stage.EvaluatePaths(inputs.scenes, inputs.captions, inputs.text, out)
+    evaluate_stage.run(protocol, scored, runtime)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{out / 'metrics.json'}")
+
+
+@app.command(rich_help_panel=PEOPLE)
+def check(
+    metrics: Annotated[list[Path], typer.Argument(help="metrics.json files.")],
+    expected: Annotated[Path, typer.Option(help="Expected ranges.")] = Path("docs/expected.yaml"),
+) -> None:
+    """Compare results with the ranges that the documentation promises; exits with 1 if one is outside."""
+    from regionzoo.report.check import check_files
+
+    raise typer.Exit(0 if check_files(metrics, expected) else 1)
+
+
+def _through_torchrun(processes: int) -> None:
+    """Start the very same command in several processes, unless torchrun has started this one."""
+    if processes <= 1 or "WORLD_SIZE" in os.environ:
+        return
+    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "regionzoo"]
+    os.execv(sys.executable, [sys.executable, *command, *sys.argv[1:]])
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""Networks: batches of voxels in, losses or per-point class scores out."""

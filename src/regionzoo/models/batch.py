@@ -1,0 +1,72 @@
+"""What one training or evaluation step gets: voxels, the points behind them, labels and captioned regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CaptionBatch:
+    """K captioned regions of a batch and its U unique captions.
+
+    offsets: int64 [K + 1]; point_ids: int64 [offsets[-1]]; region k has the points
+    ``point_ids[offsets[k]:offsets[k + 1]]``, positions among the batch's N concatenated points (points that the crop
+    removed are already left out; a repeated point counts repeatedly). targets: int64 [K], row of ``text_vectors`` that
+    is the region's caption. text_vectors: float32 [U, D], unit length.
+    """
+
+    offsets: Tensor
+    point_ids: Tensor
+    targets: Tensor
+    text_vectors: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> CaptionBatch:
+        """The same regions on ``device``."""
+        return CaptionBatch(
+            *(getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self))
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B scenes of N points in V voxels.
+
+    voxel_coords: int32 [V, 4], rows (scene, x, y, z) in voxels, unique, non-negative.
+    spatial_shape: extent of the batch along x, y, z (``regionzoo.sparse.pyramid.spatial_shape``).
+    voxel_feats: float32 [V, C], mean of the points' features. v2p: int64 [N], voxel of each point.
+    point_offsets: int64 [B + 1]; scene b has the points ``point_offsets[b]:point_offsets[b + 1]``.
+    labels: int64 [N], training column of each point (``Partition.train_labels``), -100 for none; or None.
+    binary_labels: float32 [N], 1 base, 0 novel, -100 for none; or None.
+    """
+
+    voxel_coords: Tensor
+    spatial_shape: tuple[int, int, int]
+    voxel_feats: Tensor
+    v2p: Tensor
+    point_offsets: Tensor
+    labels: Tensor | None = None
+    binary_labels: Tensor | None = None
+    captions: CaptionBatch | None = None
+
+    def __len__(self) -> int:
+        return len(self.point_offsets) - 1
+
+    @property
+    def num_points(self) -> int:
+        """N."""
+        return len(self.v2p)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on ``device``."""
+        moved = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor | CaptionBatch):
+                moved[field.name] = value.to(device, non_blocking=non_blocking)
+        return replace(self, **moved)

@@ -1,0 +1,136 @@
+"""The whole network: sparse U-Net, adapter into the text space, and the heads that score it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regionzoo.models.adapter import VLAdapter
+from regionzoo.models.batch import Batch
+from regionzoo.models.binary_head import BinaryHead, binary_loss
+from regionzoo.models.blocks import Grid
+from regionzoo.models.caption_head import CaptionHead
+from regionzoo.models.settings import ModelSettings, Partition
+from regionzoo.models.text_head import TextSegHead, calibrate, segmentation_loss
+from regionzoo.models.unet import SparseUNet
+from regionzoo.sparse.engine import EngineName, SparseEngine, make_engine
+from regionzoo.sparse.pyramid import Pyramid
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weighted scalar losses of one step; a part that the row does not have, or that has no valid element, is 0."""
+
+    seg: Tensor
+    binary: Tensor
+    caption: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Their unweighted sum."""
+        return self.seg + self.binary + self.caption
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """Result of a training step.
+
+    losses: see :class:`Losses`. voxel_logits: [V, training columns], detached. voxel_binary: [V] binary logit,
+    detached, or None without a binary head.
+    """
+
+    losses: Losses
+    voxel_logits: Tensor
+    voxel_binary: Tensor | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of V voxels and the voxel of each of N points.
+
+    voxel_logits: float32 [V, classes], -1e6 on ignored classes. voxel_binary: float32 [V] or None. v2p: int64 [N].
+    """
+
+    voxel_logits: Tensor
+    voxel_binary: Tensor | None
+    v2p: Tensor
+    partition: Partition
+
+    @property
+    def logits(self) -> Tensor:
+        """float32 [N, classes]: uncalibrated scores of the points, -1e6 on ignored classes."""
+        return self.voxel_logits.index_select(0, self.v2p)
+
+    @property
+    def binary_logit(self) -> Tensor | None:
+        """float32 [N]: logit of "base" of the points; None without a binary head."""
+        return None if self.voxel_binary is None else self.voxel_binary.index_select(0, self.v2p)
+
+    def labels(self, calibrated: bool = True) -> Tensor:
+        """int64 [N]: best class of each point, calibrated if there is a binary head and unless told not to."""
+        scores = self.voxel_logits
+        if calibrated and self.voxel_binary is not None:
+            scores = calibrate(scores, self.voxel_binary, self.partition.base_idx, self.partition.novel_idx)
+        return scores.argmax(1).index_select(0, self.v2p)
+
+
+class RegionNet(nn.Module):
+    """Open-vocabulary segmentation network with the original's ``state_dict`` keys and shapes.
+
+    settings: sizes and parts. class_embeddings: float32 [classes, D], unit rows, frozen. partition: roles of the
+    classes. engine: name or instance of the convolution engine. Parameters are drawn from torch's global generator;
+    call ``torch.manual_seed`` before.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        class_embeddings: Tensor,
+        partition: Partition,
+        engine: EngineName | SparseEngine = "native",
+    ) -> None:
+        super().__init__()
+        if class_embeddings.shape[1] != settings.embed_dim:
+            raise ValueError(f"class embeddings of {class_embeddings.shape[1]} dimensions, not {settings.embed_dim}")
+        self.settings = settings
+        self.partition = partition
+        self.engine = make_engine(engine) if isinstance(engine, str) else engine
+        # Never counted up, but part of every checkpoint of the original.
+        self.register_buffer("global_step", torch.zeros(1, dtype=torch.int64))
+        self.backbone_3d = SparseUNet(settings.in_channels, settings.widths, settings.block_reps)
+        self.adapter = VLAdapter(settings)
+        self.binary_head = BinaryHead(settings) if settings.binary_head else None
+        self.task_head = TextSegHead(class_embeddings, partition)
+        self.caption_head = CaptionHead(settings.caption)
+
+    def encode(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Adapter features [V, D] and binary logit [V] (None without a binary head) of every voxel."""
+        pyramid = Pyramid(batch.voxel_coords, batch.spatial_shape, len(self.settings.widths))
+        grid = Grid(pyramid, self.engine)
+        feats, encoded = self.backbone_3d(batch.voxel_feats, grid)
+        binary = None if self.binary_head is None else self.binary_head(encoded, grid)
+        return self.adapter(feats), binary
+
+    def forward(self, batch: Batch) -> StepOutput:
+        """Losses of one training step; the segmentation loss is left out for ``eval_only_text`` or without labels."""
+        feats, binary = self.encode(batch)
+        logits = self.task_head.train_logits(feats)
+        zero = logits.new_zeros((), dtype=torch.float32)
+        seg = binary_term = zero
+        if not self.settings.eval_only_text and batch.labels is not None:
+            seg = segmentation_loss(logits, batch.v2p, batch.labels)
+        if binary is not None and batch.binary_labels is not None:
+            binary_term = binary_loss(binary, batch.v2p, batch.binary_labels)
+        caption = self.caption_head(feats, batch.v2p, batch.captions, batch.binary_labels)
+        return StepOutput(
+            Losses(seg, binary_term, caption), logits.detach(), None if binary is None else binary.detach()
+        )
+
+    @torch.no_grad()
+    def predict(self, batch: Batch) -> Prediction:
+        """Scores of every point in the module's current mode; call ``eval()`` before."""
+        feats, binary = self.encode(batch)
+        logits = self.task_head(feats).float()
+        return Prediction(logits, None if binary is None else binary.float(), batch.v2p, self.partition)

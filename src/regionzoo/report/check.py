@@ -1,0 +1,46 @@
+"""Results against the ranges that the documentation promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from regionzoo.artifacts import read_json
+from regionzoo.errors import UserError
+
+
+def check_files(metrics_paths: list[Path], expected_path: Path) -> bool:
+    """Print measured beside expected; True if every promised number is inside its range.
+
+    The file maps ``<row>: {source, scale, metrics: {<name>: [low, high]}}``. A result from another source or scale is
+    not compared, and that counts as a failure: nothing was shown.
+    """
+    try:
+        expected: dict[str, Any] = yaml.safe_load(expected_path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{expected_path}: no such file; run from the repository's root") from None
+    table = Table("row", "data source", "metric", "measured", "expected", "")
+    good = True
+    for path in metrics_paths:
+        result = read_json(path)
+        promise = expected.get(result["row"])
+        if promise is None:
+            raise UserError(f"{expected_path}: nothing is promised for row {result['row']}")
+        source = f"{result['data']['source']} ({result['data']['scale']})"
+        if (result["data"]["source"], result["data"]["scale"]) != (promise["source"], promise["scale"]):
+            table.add_row(result["row"], source, "", "", f"{promise['source']} ({promise['scale']})", "not comparable")
+            good = False
+            continue
+        for name, (low, high) in promise["metrics"].items():
+            value = result["metrics"][name]
+            inside = low <= value <= high
+            good &= inside
+            table.add_row(
+                result["row"], source, name, f"{value:.2f}", f"{low} .. {high}", "ok" if inside else "OUTSIDE"
+            )
+    Console().print(table)
+    return good

@@ -1,0 +1,185 @@
+"""Posed images of a scan: ``scannet_frames_25k/<S>/`` or a folder of the same form exported from ``.sens``.
+
+Quirks, each handled here: names are zero-padded (25k) or not (.sens export), so the order is by number; the pose of a
+frame whose tracking was lost is -inf, such frames are passed over and counted; intrinsics files have a plural ``s`` in
+the 25k download, a singular name (also in a sub-folder ``intrinsic/``) in exports; depth 0 means no reading.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from regionzoo.errors import SceneError, UserError
+
+FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k")
+IMAGE_FOLDERS = {"color": ".jpg", "depth": ".png", "pose": ".txt", "label": ".png", "instance": ".png"}
+DEPTH_SHAPE = (480, 640)
+MILLIMETRES = 1000.0
+
+_NEEDED = ("color", "depth", "pose")
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Pinhole matrices, float64 [4, 4]: of the depth image (480 x 640) and of the colour image (968 x 1296)."""
+
+    depth: np.ndarray
+    color: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One posed frame; images are read when asked for and not kept.
+
+    name: file stem. pose: float64 [4, 4], camera to world, finite. Every ``load_*`` raises :class:`SceneError` naming
+    scene and file if the image is absent, cannot be decoded, or has another type or size than the format says.
+    """
+
+    scene_id: str
+    name: str
+    folder: Path
+    pose: np.ndarray
+    intrinsics: Intrinsics
+
+    def path(self, kind: str) -> Path:
+        """File of ``kind``: color, depth, pose, label or instance."""
+        return self.folder / kind / f"{self.name}{IMAGE_FOLDERS[kind]}"
+
+    @property
+    def color_size(self) -> tuple[int, int]:
+        """(height, width) of the colour image, from its header alone."""
+        with self._open("color") as image:
+            return image.height, image.width
+
+    def load_color(self) -> np.ndarray:
+        """uint8 [H, W, 3], RGB."""
+        with self._open("color") as image:
+            if image.mode != "RGB":
+                raise self._error("color", f"image mode {image.mode}, expected RGB")
+            return self._pixels("color", image)
+
+    def load_depth(self) -> np.ndarray:
+        """float32 [480, 640], metres along the optical axis, 0 = no reading (stored: uint16 millimetres)."""
+        with self._open("depth") as image:
+            if not image.mode.startswith("I;16"):
+                raise self._error("depth", f"image mode {image.mode}, expected 16-bit grey (millimetres)")
+            if (image.height, image.width) != DEPTH_SHAPE:
+                raise self._error("depth", f"size {image.width}x{image.height}, expected 640x480")
+            return (self._pixels("depth", image) / MILLIMETRES).astype(np.float32)
+
+    def load_label(self) -> np.ndarray:
+        """uint8 [H, W], NYU40 id of each colour pixel, 0 = none."""
+        return self._annotation("label", ("L", "P"), "8-bit grey").astype(np.uint8)
+
+    def load_instance(self) -> np.ndarray:
+        """uint16 [H, W]: nyu40 * 1000 + n, n from 1 within each class (walls and floors are numbered too), 0 = none."""
+        return self._annotation("instance", ("I;16", "I;16B", "L"), "16-bit grey").astype(np.uint16)
+
+    def _annotation(self, kind: str, modes: tuple[str, ...], told: str) -> np.ndarray:
+        with self._open(kind) as image:
+            if image.mode not in modes:
+                raise self._error(kind, f"image mode {image.mode}, expected {told}")
+            height, width = self.color_size
+            if (image.height, image.width) != (height, width):
+                raise self._error(kind, f"size {image.width}x{image.height}, but the colour image has {width}x{height}")
+            return self._pixels(kind, image)
+
+    def _open(self, kind: str) -> Image.Image:
+        try:
+            return Image.open(self.path(kind))
+        except FileNotFoundError:
+            raise self._error(kind, "missing") from None
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise self._error(kind, f"not a readable image ({type(error).__name__}); copy it again") from None
+
+    def _pixels(self, kind: str, image: Image.Image) -> np.ndarray:
+        try:
+            return np.asarray(image).copy()
+        except (OSError, ValueError, SyntaxError, EOFError) as error:  # Pillow's ways to say truncated or corrupt
+            raise self._error(kind, f"damaged image ({' '.join(str(error).split())}); copy it again") from None
+
+    def _error(self, kind: str, reason: str) -> SceneError:
+        return SceneError(self.scene_id, self.path(kind), reason)
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Usable frames of one scan in temporal order, and the names of those without a pose."""
+
+    frames: tuple[Frame, ...]
+    lost: tuple[str, ...]
+
+
+def frame_folder(root: str | Path, scene_id: str) -> Path:
+    """``<root>/scannet_frames_25k/<S>`` or the same below ``tasks/``; :class:`SceneError` if there is neither."""
+    for name in FRAME_FOLDERS:
+        if (folder := Path(root) / name / scene_id).is_dir():
+            return folder
+    raise SceneError(scene_id, Path(root) / FRAME_FOLDERS[0] / scene_id, "no such folder, nor one below tasks/")
+
+
+def _matrix(path: Path, scene_id: str) -> np.ndarray:
+    try:
+        rows = [line.split() for line in path.read_text().splitlines() if line.strip()]
+        matrix = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
+    except FileNotFoundError:
+        raise SceneError(scene_id, path, "missing") from None
+    except (OSError, ValueError):
+        matrix = np.zeros(0)
+    if matrix.shape != (4, 4):
+        raise SceneError(scene_id, path, "must hold 4 lines of 4 numbers")
+    return matrix
+
+
+def _intrinsics(folder: Path, scene_id: str, kind: str) -> np.ndarray:
+    names = (f"intrinsics_{kind}.txt", f"intrinsic_{kind}.txt", f"intrinsic/intrinsic_{kind}.txt")
+    path = next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+    matrix = _matrix(path, scene_id)
+    if not np.isfinite(matrix).all() or not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
+        raise SceneError(scene_id, path, "focal lengths must be positive, numbers finite")
+    return matrix
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Order of file stems: runs of digits compare as numbers (9 < 10, and 000009 < 10)."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+
+
+def read_frames(root: str | Path, scene_id: str, stride: int = 1) -> FrameSet:
+    """Every ``stride``-th stored frame of a scan in temporal order, without those whose tracking was lost.
+
+    The stride counts stored frames, so that leaving out a lost frame does not move the others. Poses and intrinsics
+    are read here, images later. :class:`SceneError` if the folder, the intrinsics or a colour, depth or pose file is
+    missing (label and instance images are optional), or a matrix is not 4 x 4.
+    """
+    if stride < 1:
+        raise UserError(f"frame_stride is {stride}, expected 1 or more")
+    folder = frame_folder(root, scene_id)
+    intrinsics = Intrinsics(_intrinsics(folder, scene_id, "depth"), _intrinsics(folder, scene_id, "color"))
+    stems = {
+        kind: {path.stem for path in (folder / kind).glob(f"*{IMAGE_FOLDERS[kind]}") if path.name[0] != "."}
+        for kind in _NEEDED
+    }
+    names = sorted(set().union(*stems.values()), key=_natural)
+    for kind in _NEEDED:
+        if absent := next((name for name in names if name not in stems[kind]), None):
+            raise SceneError(scene_id, folder / kind / f"{absent}{IMAGE_FOLDERS[kind]}", "missing")
+    frames, lost = [], []
+    for name in names[::stride]:
+        pose = _matrix(folder / "pose" / f"{name}.txt", scene_id)
+        if np.isfinite(pose).all():
+            frames.append(Frame(scene_id, name, folder, pose, intrinsics))
+        else:
+            lost.append(name)
+    return FrameSet(tuple(frames), tuple(lost))
+
+
+def list_frames(root: str | Path, scene_id: str, stride: int = 1) -> list[Frame]:
+    """The usable frames of :func:`read_frames`."""
+    return list(read_frames(root, scene_id, stride).frames)

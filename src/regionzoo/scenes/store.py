@@ -1,0 +1,126 @@
+"""The scene store: one safetensors file a scene, in the raw file's vertex order, without pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from regionzoo.artifacts import write_safetensors
+from regionzoo.errors import SceneError
+
+FORMAT_VERSION = "1"
+NO_INSTANCE = -100
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One processed scan of N vertices.
+
+    coords: float32 [N, 3], metres, the raw file's world frame (not centred, not axis-aligned).
+    colors: uint8 [N, 3], RGB 0..255.
+    superpoint: int32 [N], ids of the official over-segmentation as in the raw file (sparse, not contiguous).
+    group: int32 [N], position of the vertex' annotation group in ``categories``; -100 for none. Walls and floors
+        are groups too: what counts as an instance is decided by the task.
+    labels: per class set ("scannet20", "scannet200") int16 [N]; -100 = ignore.
+    categories: raw category name of each annotation group.
+    axis_alignment: float64 [4, 4] of the scan's text file, or None.
+    source: "scannet" or "synthetic-rooms". raw_sha256: hash of every raw file that was read, by file name.
+    """
+
+    scene_id: str
+    split: str
+    source: str
+    coords: np.ndarray
+    colors: np.ndarray
+    superpoint: np.ndarray
+    group: np.ndarray
+    labels: dict[str, np.ndarray]
+    categories: tuple[str, ...] = ()
+    axis_alignment: np.ndarray | None = None
+    raw_sha256: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.coords)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """float64 [3]: mean over the vertices, which the original subtracts and keeps in ``pc_mean.json``."""
+        return self.coords.astype(np.float64).mean(axis=0)
+
+    def centred(self) -> np.ndarray:
+        """float32 [N, 3]: coordinates minus their mean (PointGroup's preprocessing)."""
+        return (self.coords.astype(np.float64) - self.mean).astype(np.float32)
+
+    @cached_property
+    def coords_sha256(self) -> str:
+        """Identity of the vertex order: captions and features name it, and refuse another scene's points."""
+        return hashlib.sha256(np.ascontiguousarray(self.coords, dtype="<f4").tobytes()).hexdigest()
+
+
+def save_scene(path: str | Path, scene: Scene) -> None:
+    """Write a scene atomically."""
+    tensors = {
+        "coords": scene.coords.astype(np.float32),
+        "colors": scene.colors.astype(np.uint8),
+        "superpoint": scene.superpoint.astype(np.int32),
+        "group": scene.group.astype(np.int32),
+    }
+    tensors |= {f"labels.{name}": values.astype(np.int16) for name, values in scene.labels.items()}
+    if scene.axis_alignment is not None:
+        tensors["axis_alignment"] = scene.axis_alignment.astype(np.float64)
+    metadata = {
+        "format": FORMAT_VERSION,
+        "scene_id": scene.scene_id,
+        "split": scene.split,
+        "source": scene.source,
+        "coords_sha256": scene.coords_sha256,
+        "categories": json.dumps(scene.categories),
+        "raw_sha256": json.dumps(scene.raw_sha256, sort_keys=True),
+    }
+    write_safetensors(path, tensors, metadata)
+
+
+def load_metadata(path: str | Path) -> dict[str, str]:
+    """The metadata of a stored scene without its arrays; :class:`SceneError` if the file is absent or damaged."""
+    path = Path(path)
+    try:
+        with safe_open(path, "np") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise SceneError(path.stem, path, "no such processed scene; run the preprocess rule") from None
+    except (SafetensorError, OSError) as error:
+        raise SceneError(path.stem, path, f"damaged ({error}); delete it and run preprocess again") from None
+    if metadata.get("format") != FORMAT_VERSION:
+        raise SceneError(
+            path.stem, path, f"format {metadata.get('format')}, expected {FORMAT_VERSION}; preprocess again"
+        )
+    return metadata
+
+
+def load_scene(path: str | Path) -> Scene:
+    """Read a stored scene; :class:`SceneError` if it is absent, damaged, or its vertices differ from its hash."""
+    metadata = load_metadata(path)
+    with safe_open(path, "np") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    scene = Scene(
+        scene_id=metadata["scene_id"],
+        split=metadata["split"],
+        source=metadata["source"],
+        coords=tensors["coords"],
+        colors=tensors["colors"],
+        superpoint=tensors["superpoint"],
+        group=tensors["group"],
+        labels={key.removeprefix("labels."): value for key, value in tensors.items() if key.startswith("labels.")},
+        categories=tuple(json.loads(metadata["categories"])),
+        axis_alignment=tensors.get("axis_alignment"),
+        raw_sha256=json.loads(metadata["raw_sha256"]),
+    )
+    if scene.coords_sha256 != metadata["coords_sha256"]:
+        raise SceneError(scene.scene_id, path, "vertices differ from the recorded hash; preprocess again")
+    return scene

@@ -1,0 +1,87 @@
+"""Frozen settings with canonical JSON and errors that name the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from typing import Annotated, Any, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from regionzoo.errors import UserError
+
+# Strict numbers: YAML 1.1 readers take 1e-3 for text and `yes` for a truth value; both must be refused, not converted.
+Integer = Annotated[int, Field(strict=True)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Truth = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def canonical(self) -> str:
+        """The settings as one JSON string with sorted keys: equal settings, equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Settings from canonical JSON; :class:`UserError` with the key and the reason if they are not valid."""
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"--settings: not valid JSON ({error})") from None
+        return cls.check(value, "--settings")
+
+    @classmethod
+    def check(cls, value: Any, where: str) -> Self:
+        """Validate plain data; :class:`UserError` of one line naming ``where``, the key and the nearest valid one."""
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise UserError(f"{where}: " + "; ".join(_explain(cls, item) for item in error.errors()[:3])) from None
+
+
+def _explain(model: type[BaseModel], item: Any) -> str:
+    path = [str(part) for part in item["loc"]]
+    key = ".".join(path)
+    if item["type"] == "extra_forbidden":
+        valid = _fields_at(model, path[:-1])
+        near = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.5)
+        return f"{key}: unknown key" + (f"; did you mean '{near[0]}'?" if near else f"; valid: {', '.join(valid)}")
+    if item["type"] == "missing":
+        return f"{key}: missing"
+    message = item["msg"].removeprefix("Value error, ")
+    given = "" if item["type"] == "value_error" else f" (given: {item['input']!r})"
+    return (f"{key}: " if key else "") + message[0].lower() + message[1:] + given
+
+
+def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Names of the fields of the model that stands at ``path`` below ``model``."""
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            if part not in current.model_fields:
+                return []
+            current = _strip(current.model_fields[part].annotation)
+        elif get_origin(current) in (dict, tuple, list):
+            current = _strip(next(arg for arg in reversed(get_args(current)) if arg is not Ellipsis))
+        else:
+            return []
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _strip(annotation: Any) -> Any:
+    """The model inside Optional and Annotated."""
+    if get_origin(annotation) is types.UnionType or str(get_origin(annotation)) == "typing.Union":
+        return _strip(next(arg for arg in get_args(annotation) if arg is not type(None)))
+    if get_origin(annotation) is Annotated:
+        return _strip(get_args(annotation)[0])
+    return annotation

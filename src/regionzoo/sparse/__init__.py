@@ -1,0 +1,1 @@
+"""Sparse convolutions: integer coordinates and features in, features out, behind one engine interface."""

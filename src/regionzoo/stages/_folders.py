@@ -1,0 +1,24 @@
+"""Where stages find what other stages wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regionzoo.artifacts import read_json
+from regionzoo.errors import UserError
+
+
+def require_raw(raw: Path) -> None:
+    """:class:`UserError` unless the raw tree can be reached (a clone brings the manifest, not the tree)."""
+    if not raw.is_dir():
+        raise UserError(f"{raw}: the raw tree is not here; run: snakemake --cores all --forcerun raw --until raw")
+
+
+def split_scenes(scenes_dir: Path, split: str) -> list[str]:
+    """Sorted scene ids of a split, from the scene store's own list."""
+    return sorted(read_json(scenes_dir / "splits.json")[split])
+
+
+def manifest_of(folder: Path) -> Path:
+    """The manifest that stands beside an artifact folder."""
+    return folder.with_name(f"{folder.name}.manifest.json")

@@ -1,0 +1,39 @@
+"""Stage preprocess: raw tree -> scene store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from regionzoo.artifacts import tree_hashes, write_manifest
+from regionzoo.codehash import SOURCE, stage_digest
+from regionzoo.progress import Meter
+from regionzoo.scenes.preprocess import preprocess
+from regionzoo.settings.data import PreprocessSettings
+from regionzoo.stages._folders import require_raw
+
+
+def run(settings: PreprocessSettings, raw: Path, out: Path, manifest: Path, work: Path, workers: int) -> None:
+    """Process every listed scan; a broken one is reported, the others are kept in ``work`` for the next try."""
+    require_raw(raw)
+    with Meter("preprocess", 1) as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter.total = total
+            meter.update(done)
+
+        summary = preprocess(
+            root=raw,
+            source=settings.source,
+            splits={"train": settings.train_list, "val": settings.val_list},
+            exclude=settings.exclude,
+            out_dir=out,
+            # Scenes that another version of the code left there must not be taken over.
+            work_dir=work / stage_digest(SOURCE, "preprocess"),
+            workers=workers,
+            progress=progress,
+        )
+    for line in summary.notices:
+        print(f"notice: {line}")
+    shutil.rmtree(work, ignore_errors=True)
+    write_manifest(manifest, tree_hashes(out, workers=workers), {"dataset": settings.dataset, **summary.facts()})

@@ -1,0 +1,19 @@
+"""Stage text: every string that a row needs -> unit vectors, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from regionzoo.captions.store import load_captions
+from regionzoo.settings.data import TextSettings
+from regionzoo.text.class_prompts import class_prompts
+from regionzoo.text.encoders import make_encoder
+from regionzoo.text.table import build_table, save_table
+
+
+def run(settings: TextSettings, captions: Path, out: Path) -> None:
+    """Encode the prompts of the class set and all captions of the set."""
+    strings = set(class_prompts(settings.classes, settings.template))
+    for path in sorted(captions.glob("*.safetensors")):
+        strings.update(load_captions(path).texts)
+    save_table(out, build_table(strings, make_encoder(settings.encoder)))

@@ -1,0 +1,92 @@
+"""Stage train: scenes, captions and text table -> weights, history and resolved settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from regionzoo.artifacts import manifest_hash, sha256_file, write_json, write_text
+from regionzoo.codehash import SOURCE, stage_digest
+from regionzoo.settings.train import TrainSettings
+from regionzoo.stages._folders import manifest_of, split_scenes
+from regionzoo.stages._runtime import Runtime
+from regionzoo.text.table import load_table
+from regionzoo.training.build import build_network, partition_of
+from regionzoo.training.checkpoint import save_model
+from regionzoo.training.dataset import TrainingScenes
+from regionzoo.training.distributed import world
+from regionzoo.training.loop import Trainer
+from regionzoo.training.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class TrainPaths:
+    """Inputs and outputs of a training. ``state`` is a folder for the resume state, no declared output."""
+
+    scenes: Path
+    captions: Path
+    text: Path
+    out: Path
+    state: Path
+
+
+def resume_key(settings: TrainSettings, paths: TrainPaths) -> str:
+    """Identity of a training: settings, content of the inputs, code."""
+    parts = [
+        settings.canonical(),
+        manifest_hash(manifest_of(paths.scenes)),
+        manifest_hash(manifest_of(paths.captions)),
+        sha256_file(paths.text),
+        stage_digest(SOURCE, "train"),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
+    """Train, or go on where a killed training of the very same identity stopped, and write the results."""
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    table = load_table(paths.text)
+    with world(runtime.device) as here:
+        network = build_network(settings, table, runtime.engine).to(here.device)
+        captions = paths.captions if settings.caption.weight > 0 else None
+        scenes = TrainingScenes(
+            paths.scenes, split_scenes(paths.scenes, "train"), captions, table, settings, partition_of(settings)
+        )
+        trainer = Trainer(
+            network=network,
+            optimizer=Optimizer(network, settings.recipe),
+            scenes=scenes,
+            table=table if captions is not None else None,
+            settings=settings,
+            state_path=paths.state / "state.safetensors",
+            key=resume_key(settings, paths),
+            here=here,
+            workers=runtime.loaders,
+        )
+        progress = trainer.run()
+        if not here.leader:
+            return
+        device = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu"
+        save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
+        write_text(paths.out / "history.csv", pd.DataFrame(progress.history).to_csv(index=False))
+        config = {
+            "settings": settings.model_dump(mode="json"),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "cost": {
+                "train_hours": round(progress.seconds / 3600, 4),
+                "steps": progress.steps_done,
+                "device": device,
+                "processes": here.size,
+                "threads": torch.get_num_threads(),
+                "engine": runtime.engine,
+            },
+        }
+        write_json(paths.out / "config.json", config)
+        shutil.rmtree(paths.state, ignore_errors=True)

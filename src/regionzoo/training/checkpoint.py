@@ -1,0 +1,72 @@
+"""Resume state: one safetensors file, keyed by settings, inputs and code, so that a changed row never resumes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from regionzoo.artifacts import write_safetensors
+from regionzoo.training.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done: whole epochs, optimiser steps, seconds, and the rows of history.csv so far."""
+
+    epochs_done: int
+    steps_done: int
+    seconds: float
+    history: tuple[dict[str, Any], ...]
+
+
+def save_state(path: Path, key: str, network: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write the state atomically."""
+    tensors = {f"model/{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"optimizer/{name}": value for name, value in optimizer.state_tensors().items()}
+    facts = {
+        "epochs_done": progress.epochs_done,
+        "steps_done": progress.steps_done,
+        "seconds": progress.seconds,
+        "history": list(progress.history),
+    }
+    write_safetensors(path, tensors, {"key": key, "progress": json.dumps(facts)})
+
+
+def load_state(path: Path, key: str, network: nn.Module, optimizer: Optimizer) -> Progress | None:
+    """Restore the state if there is one for this very key; None otherwise (a damaged file counts as none)."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (FileNotFoundError, SafetensorError, OSError):
+        return None
+    model = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
+    network.load_state_dict(model, strict=True)
+    moments = {
+        name.removeprefix("optimizer/"): value for name, value in tensors.items() if name.startswith("optimizer/")
+    }
+    optimizer.load_state_tensors(moments)
+    facts = json.loads(metadata["progress"])
+    return Progress(facts["epochs_done"], facts["steps_done"], facts["seconds"], tuple(facts["history"]))
+
+
+def save_model(path: Path, network: nn.Module, metadata: dict[str, str]) -> None:
+    """Write the trained weights: the original's keys and shapes."""
+    write_safetensors(path, dict(network.state_dict()), metadata)
+
+
+def load_model(path: Path, network: nn.Module) -> dict[str, str]:
+    """Load weights strictly and return the file's metadata."""
+    with safe_open(path, "pt") as file:
+        tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata() or {}
+    network.load_state_dict(tensors, strict=True)
+    return metadata

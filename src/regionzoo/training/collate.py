@@ -1,0 +1,51 @@
+"""Items -> one :class:`~regionzoo.models.batch.Batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from regionzoo.models.batch import Batch, CaptionBatch
+from regionzoo.models.voxelize import voxelize
+from regionzoo.sparse.pyramid import spatial_shape
+from regionzoo.text.table import TextTable
+from regionzoo.training.dataset import Item
+
+
+def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
+    """Concatenate B items and voxelise them (mean of the features of a voxel's points).
+
+    With a text table, the batch' captions are contrasted with each other: ``text_vectors`` are the unique captions of
+    these items alone, as the original draws negatives within one process.
+    """
+    counts = [len(item.origin) for item in items]
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    scene = np.repeat(np.arange(len(items)), counts)
+    coords = torch.from_numpy(np.column_stack([scene, np.concatenate([item.voxels for item in items])]))
+    feats = torch.from_numpy(np.concatenate([item.feats for item in items]))
+    voxel_coords, v2p, voxel_feats = voxelize(coords, feats)
+    return Batch(
+        voxel_coords=voxel_coords,
+        spatial_shape=spatial_shape(voxel_coords),
+        voxel_feats=voxel_feats,
+        v2p=v2p,
+        point_offsets=torch.from_numpy(offsets),
+        labels=torch.from_numpy(np.concatenate([item.labels for item in items])),
+        binary_labels=torch.from_numpy(np.concatenate([item.binary for item in items])),
+        captions=_captions(items, offsets, table) if table is not None else None,
+    )
+
+
+def _captions(items: Sequence[Item], offsets: np.ndarray, table: TextTable) -> CaptionBatch:
+    regions = [region + start for item, start in zip(items, offsets, strict=False) for region in item.regions]
+    texts = np.array([text for item in items for text in item.texts], np.int64)
+    unique, targets = np.unique(texts, return_inverse=True)
+    bounds = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int64)
+    return CaptionBatch(
+        offsets=torch.from_numpy(bounds),
+        point_ids=torch.from_numpy(np.concatenate(regions) if regions else np.zeros(0, np.int64)),
+        targets=torch.from_numpy(targets),
+        text_vectors=torch.from_numpy(table.vectors[unique]),
+    )

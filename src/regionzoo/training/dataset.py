@@ -1,0 +1,166 @@
+"""Scenes and captions as network inputs; every item is a pure function of (seed, epoch, sample)."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from regionzoo.captions.store import RegionCaptions, load_captions
+from regionzoo.errors import UserError
+from regionzoo.models.settings import Partition
+from regionzoo.scenes.store import Scene, load_scene
+from regionzoo.settings.train import TrainSettings
+from regionzoo.text.table import TextTable
+from regionzoo.training.augment import augment
+from regionzoo.training.labels import binary_labels, training_labels
+
+# Draws of another scene after a crop that kept no point, before the data are declared unusable.
+MAX_REDRAWS = 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """One scene as the network takes it, n points.
+
+    voxels: int64 [n, 3], non-negative. feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
+    labels: int64 [n] training labels. binary: float32 [n]. origin: int64 [n] positions in the stored scene.
+    regions: point positions (int64, among the n) of each surviving caption; texts: rows of the text table.
+    """
+
+    scene_id: str
+    voxels: np.ndarray
+    feats: np.ndarray
+    labels: np.ndarray
+    binary: np.ndarray
+    origin: np.ndarray
+    regions: tuple[np.ndarray, ...]
+    texts: tuple[int, ...]
+
+
+def normalised_colors(scene: Scene) -> np.ndarray:
+    """float32 [N, 3] in [-1, 1]."""
+    return (scene.colors.astype(np.float32) / 127.5 - 1).astype(np.float32)
+
+
+def evaluation_item(scene: Scene, voxel_size: float) -> Item:
+    """The scene as it is: no augmentation, crop or shuffle; labels are left to the evaluator."""
+    points = scene.centred()
+    voxels = points.astype(np.float64) / voxel_size
+    voxels = np.floor(voxels - voxels.min(axis=0)).astype(np.int64)
+    n = len(scene)
+    return Item(
+        scene_id=scene.scene_id,
+        voxels=voxels,
+        feats=np.concatenate([normalised_colors(scene), points], axis=1).astype(np.float32),
+        labels=np.full(n, -100, np.int64),
+        binary=np.full(n, -100, np.float32),
+        origin=np.arange(n),
+        regions=(),
+        texts=(),
+    )
+
+
+class TrainingScenes:
+    """The training scenes of a row, kept in memory once read, with their captions if there are any to use."""
+
+    def __init__(
+        self,
+        scenes_dir: Path,
+        scene_ids: list[str],
+        captions_dir: Path | None,
+        table: TextTable,
+        settings: TrainSettings,
+        partition: Partition,
+    ) -> None:
+        if not scene_ids:
+            raise UserError(f"{scenes_dir}: no training scene; check the training list")
+        self.scenes_dir, self.captions_dir, self.scene_ids = scenes_dir, captions_dir, sorted(scene_ids)
+        self.table, self.settings, self.partition = table, settings, partition
+        self._cache: dict[str, tuple[Scene, RegionCaptions | None, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        """Samples an epoch."""
+        return len(self.scene_ids) * self.settings.recipe.repeat
+
+    def _load(self, scene_id: str) -> tuple[Scene, RegionCaptions | None, np.ndarray]:
+        if scene_id not in self._cache:
+            scene = load_scene(self.scenes_dir / f"{scene_id}.safetensors")
+            captions, texts = None, np.zeros(0, np.int64)
+            if self.captions_dir is not None:
+                captions = load_captions(self.captions_dir / f"{scene_id}.safetensors", scene.coords_sha256)
+                texts = self.table.lookup(captions.texts)
+            self._cache[scene_id] = scene, captions, texts
+        return self._cache[scene_id]
+
+    def item(self, epoch: int, sample: int) -> Item:
+        """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented."""
+        for attempt in range(MAX_REDRAWS):
+            rng = np.random.default_rng([self.settings.seed, epoch, sample, attempt])
+            index = sample if attempt == 0 else int(rng.integers(len(self)))
+            item = self._draw(self.scene_ids[index % len(self.scene_ids)], rng)
+            if len(item.origin):
+                return item
+        raise UserError(f"{self.scenes_dir}: the crop window kept no point of {MAX_REDRAWS} scenes; check crop_window")
+
+    def _draw(self, scene_id: str, rng: np.random.Generator) -> Item:
+        settings = self.settings
+        scene, captions, texts = self._load(scene_id)
+        labels = scene.labels[settings.classes]
+        chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
+        cloud = augment(
+            scene.centred(),
+            normalised_colors(scene),
+            settings.augmentation,
+            settings.recipe.voxel_size,
+            settings.recipe.max_points,
+            rng,
+        )
+        current = np.full(len(scene), -1, np.int64)
+        current[cloud.origin] = np.arange(len(cloud.origin))
+        regions, kept = [], []
+        for k in chosen:
+            assert captions is not None
+            positions = current[captions.region(k)]
+            positions = positions[positions >= 0]
+            if len(positions):
+                regions.append(positions)
+                kept.append(int(texts[k]))
+        return Item(
+            scene_id=scene_id,
+            # Truncation is floor here: coordinates are never negative.
+            voxels=cloud.voxels.astype(np.int64),
+            feats=np.concatenate([cloud.colors, cloud.points], axis=1),
+            labels=training_labels(labels, self.partition)[cloud.origin],
+            binary=binary_labels(labels, self.partition)[cloud.origin],
+            origin=cloud.origin,
+            regions=tuple(regions),
+            texts=tuple(kept),
+        )
+
+
+def choose_captions(captions: RegionCaptions, ratio: float, rng: np.random.Generator) -> np.ndarray:
+    """int64 positions of max(1, int(ratio * K)) captions, without replacement; none if the scene has none."""
+    if not len(captions):
+        return np.zeros(0, np.int64)
+    return rng.permutation(len(captions))[: max(1, int(ratio * len(captions)))]
+
+
+def epoch_order(seed: int, epoch: int, samples: int) -> np.ndarray:
+    """int64 permutation of the epoch's samples."""
+    return np.random.default_rng([seed, epoch, zlib.crc32(b"order")]).permutation(samples)
+
+
+def steps_per_epoch(samples: int, batch: int) -> int:
+    """Batches an epoch, the last one left out as in the original (at least one is kept)."""
+    return max(1, -(-samples // batch) - 1)
+
+
+def step_samples(order: np.ndarray, step: int, shards: int, per_shard: int) -> list[np.ndarray]:
+    """The samples of each shard at a step; a short order is repeated from its start, as a distributed sampler pads."""
+    batch = shards * per_shard
+    positions = (np.arange(batch) + step * batch) % len(order)
+    # Shard s of a distributed sampler takes every shards-th sample.
+    return [order[positions[shard::shards]] for shard in range(shards)]

@@ -1,0 +1,71 @@
+"""Processes of one training: which shards are mine, and the mean of everybody's gradients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among ``size`` (1 without torchrun)."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leader(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def mine(self, count: int) -> range:
+        """The positions of ``count`` things that fall to this process."""
+        return range(self.rank, count, self.size)
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """``auto``: a CUDA device if there is one, otherwise the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name, local_rank) if name == "cuda" else torch.device(name)
+
+
+@contextmanager
+def world(device: str = "auto") -> Iterator[World]:
+    """Join the processes that torchrun started; alone, a world of one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = pick_device(device, local)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if size == 1:
+        yield World(0, 1, chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def sum_over_world(tensors: Sequence[Tensor], here: World) -> None:
+    """Replace each tensor (all of one dtype) by its sum over the processes, in one message."""
+    if here.size == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, piece in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(piece.view_as(tensor))
+
+
+def wait_for_all(here: World) -> None:
+    """Barrier."""
+    if here.size > 1:
+        dist.barrier()

@@ -1,0 +1,163 @@
+"""The training loop: shards in turn, one averaged update a step, resumable at epoch boundaries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from regionzoo.errors import UserError
+from regionzoo.models.batch import Batch
+from regionzoo.models.network import RegionNet
+from regionzoo.models.norm import frozen_running_stats
+from regionzoo.progress import Meter
+from regionzoo.settings.train import TrainSettings
+from regionzoo.text.table import TextTable
+from regionzoo.training.checkpoint import Progress, load_state, save_state
+from regionzoo.training.collate import collate
+from regionzoo.training.dataset import TrainingScenes, epoch_order, step_samples, steps_per_epoch
+from regionzoo.training.distributed import World, sum_over_world, wait_for_all
+from regionzoo.training.optim import Optimizer, rates
+from regionzoo.training.scaler import LossScaler
+
+TERMS = ("loss", "seg", "binary", "caption")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One process' share of a step in the original: its number and its batch."""
+
+    number: int
+    batch: Batch
+
+
+class EpochSteps(Dataset[list[Shard]]):
+    """The steps of an epoch: entry ``i`` holds this process' shards of step ``i``."""
+
+    def __init__(self, scenes: TrainingScenes, table: TextTable | None, epoch: int, here: World) -> None:
+        recipe = scenes.settings.recipe
+        self.scenes, self.table, self.epoch, self.recipe = scenes, table, epoch, recipe
+        self.order = epoch_order(scenes.settings.seed, epoch, len(scenes))
+        self.shards = list(here.mine(recipe.shards))
+        self.steps = steps_per_epoch(len(scenes), recipe.shards * recipe.scenes_per_shard)
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> list[Shard]:
+        samples = step_samples(self.order, step, self.recipe.shards, self.recipe.scenes_per_shard)
+        return [
+            Shard(number, collate([self.scenes.item(self.epoch, int(k)) for k in samples[number]], self.table))
+            for number in self.shards
+        ]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A network, its data and where its resume state lives."""
+
+    network: RegionNet
+    optimizer: Optimizer
+    scenes: TrainingScenes
+    table: TextTable | None
+    settings: TrainSettings
+    state_path: Path
+    key: str
+    here: World
+    workers: int = 0
+
+    def run(self, on_epoch: Callable[[Progress], None] | None = None) -> Progress:
+        """Train to the last epoch, from the resume state if there is one, and return what was done.
+
+        Raises :class:`UserError` if the loss stops being a number.
+        """
+        recipe, here = self.settings.recipe, self.here
+        if recipe.shards % here.size:
+            raise UserError(f"{here.size} processes cannot share {recipe.shards} shards equally; use a divisor")
+        batch = recipe.shards * recipe.scenes_per_shard
+        steps = steps_per_epoch(len(self.scenes), batch)
+        total = -(-len(self.scenes) // batch) * recipe.epochs
+        done = load_state(self.state_path, self.key, self.network, self.optimizer)
+        progress = done or Progress(0, 0, 0.0, ())
+        scaler = LossScaler(recipe.amp and here.device.type == "cuda")
+        with Meter(f"train {self.settings.row}", steps * recipe.epochs, quiet=not here.leader) as meter:
+            meter.begin_at(progress.steps_done)
+            for epoch in range(progress.epochs_done, recipe.epochs):
+                progress = self._epoch(epoch, progress, scaler, total, meter)
+                if here.leader:
+                    save_state(self.state_path, self.key, self.network, self.optimizer, progress)
+                    if on_epoch:
+                        on_epoch(progress)
+                wait_for_all(here)
+        return progress
+
+    def _epoch(self, epoch: int, before: Progress, scaler: LossScaler, total: int, meter: Meter) -> Progress:
+        start, done = time.monotonic(), before.steps_done
+        scaler.restart()
+        self.network.train()
+        sums = torch.zeros(len(TERMS), dtype=torch.float64)
+        skipped = 0
+        steps = EpochSteps(self.scenes, self.table, epoch, self.here)
+        for shards in self._loader(steps):
+            now = rates(self.settings.recipe, done, epoch, total)
+            self.optimizer.set_rates(now)
+            terms = self._gradients(shards, scaler)
+            if scaler.unscale(list(self.optimizer.named.values())):
+                self.optimizer.step()
+            else:
+                skipped += 1
+            values = terms.double().cpu()
+            if not bool(torch.isfinite(values).all()):
+                raise UserError(
+                    f"{self.settings.row}: the loss is not a number at epoch {epoch + 1}, step {done + 1}; "
+                    "lower recipes.*.lr or look at the inputs"
+                )
+            sums += values
+            done += 1
+            spent = time.monotonic() - start
+            pace = spent / (done - before.steps_done)
+            meter.update(done, f"epoch {epoch + 1}  {_shown(values)}  lr {now.lr:.2e}  {pace:.2f} s/step")
+        means = (sums / len(steps)).tolist()
+        seconds = before.seconds + time.monotonic() - start
+        row: dict[str, Any] = {"epoch": epoch + 1, "steps": done, "lr": now.lr, "skipped_steps": skipped}
+        row |= dict(zip(TERMS, means, strict=True)) | {"seconds": round(seconds, 2)}
+        return Progress(epoch + 1, done, seconds, (*before.history, row))
+
+    def _loader(self, steps: EpochSteps) -> Iterator[list[Shard]]:
+        # Items depend on (seed, epoch, sample) alone, so workers change the speed and nothing else.
+        return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
+
+    def _gradients(self, shards: list[Shard], scaler: LossScaler) -> torch.Tensor:
+        """Mean gradient over all shards of all processes into ``.grad``; float32 [4] mean loss terms."""
+        recipe, device = self.settings.recipe, self.here.device
+        parameters = list(self.optimizer.named.values())
+        self.network.zero_grad(set_to_none=True)
+        terms = torch.zeros(len(TERMS), device=device)
+        for shard in shards:
+            batch = shard.batch.to(device, non_blocking=True)
+            # Running statistics are those of shard 0 alone: that is what DDP's buffer broadcast leaves.
+            with (
+                frozen_running_stats(self.network) if shard.number else nullcontext(),
+                torch.autocast(device.type, torch.float16, enabled=scaler.enabled),
+            ):
+                losses = self.network(batch).losses
+            scaler.scaled(losses.total / recipe.shards).backward()
+            parts = torch.stack([losses.total, losses.seg, losses.binary, losses.caption])
+            terms += parts.detach().float() / recipe.shards
+        grads = []
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            grads.append(parameter.grad)
+        sum_over_world([*grads, terms], self.here)
+        return terms
+
+
+def _shown(values: torch.Tensor) -> str:
+    return "  ".join(f"{name} {value:.3f}" for name, value in zip(TERMS, values.tolist(), strict=True))

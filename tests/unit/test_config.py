@@ -1,0 +1,132 @@
+"""params.yaml: what is accepted, what is refused, what each job is told."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regionzoo.config import Params, load_params
+from regionzoo.errors import UserError
+from regionzoo.settings.base import Settings
+from regionzoo.settings.train import TrainSettings
+
+
+@pytest.fixture
+def plain(repository: Path) -> dict[str, Any]:
+    return yaml.safe_load((repository / "params.yaml").read_text())
+
+
+def changed(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    result = copy.deepcopy(plain)
+    node = result
+    *parents, last = path.split("/")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    return result
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sed", 1, "sed: unknown key; did you mean 'seed'?"),
+        ("recipes/adam_onecycle/epohcs", 3, "recipes.adam_onecycle.epohcs: unknown key; did you mean 'epochs'?"),
+        ("rows/scannet_b15n4/train/caption/ratoi", 1.0, "caption.ratoi: unknown key; did you mean 'ratio'?"),
+        ("recipes/adam_onecycle/lr", "1e-3", "recipes.adam_onecycle.lr: input should be a valid number"),
+        ("recipes/adam_onecycle/lr", -1.0, "recipes.adam_onecycle.lr: input should be greater than 0"),
+        ("rows/scannet_b15n4/text", "scannet20_clip", "did you mean 'scannet20_clip-b16'?"),
+        ("rows/scannet_b15n4/train/novel", ["sofa", "bokshelf"], "no class 'bokshelf'; did you mean 'bookshelf'?"),
+        ("caption_sets/detic-template_and_kosmos_iou0.2/primary", "detic", "did you mean 'detic-template'?"),
+        ("synthetic", {}, "data.scannet.root is null and synthetic.scannet is missing"),
+        ("published", {"scannet_b15": {"hiou": 1.0}}, "did you mean 'scannet_b15n4'?"),
+        ("recipes/adam_onecycle/schedule", "poly", "optimizer adam_onecycle and schedule adam_onecycle go together"),
+    ],
+)
+def test_bad_settings_end_in_one_line(plain: dict[str, Any], path: str, value: Any, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Params.check(changed(plain, path, value), "params.yaml")
+    text = str(caught.value)
+    assert message in text
+    assert text.startswith("params.yaml: ") and "\n" not in text
+
+
+def test_missing_key_is_named(plain: dict[str, Any]) -> None:
+    del plain["rows"]["scannet_b15n4"]["captions"]
+    with pytest.raises(UserError, match=r"rows\.scannet_b15n4\.captions: missing"):
+        Params.check(plain, "params.yaml")
+
+
+def test_broken_yaml_and_absent_file(tmp_path: Path) -> None:
+    broken = tmp_path / "params.yaml"
+    broken.write_text("rows: [1, 2\n")
+    with pytest.raises(UserError, match="not valid YAML") as caught:
+        load_params(broken)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="no such file"):
+        load_params(tmp_path / "other.yaml")
+
+
+def test_scale_changes_only_what_its_block_says(plain: dict[str, Any]) -> None:
+    small = Params.check(plain, "").train("scannet_b15n4").model_dump()
+    paper = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4").model_dump()
+    block = plain["scales"]["small"]["recipe"]
+    assert {key for key in small if small[key] != paper[key]} == {"recipe", "scale"}
+    differing = {key for key in small["recipe"] if small["recipe"][key] != paper["recipe"][key]}
+    assert differing <= set(block)
+    assert {key: small["recipe"][key] for key in block} == block
+
+
+def test_paper_scale_is_the_published_recipe(plain: dict[str, Any]) -> None:
+    recipe = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4").recipe
+    assert (recipe.shards, recipe.scenes_per_shard, recipe.repeat, recipe.epochs) == (8, 4, 4, 128)
+    assert (recipe.lr, recipe.weight_decay, recipe.pct_start, recipe.div_factor) == (0.004, 0.0001, 0.39, 1.0)
+    assert recipe.moms == (0.95, 0.85) and recipe.voxel_size == 0.02
+
+
+def test_auto_scale_follows_the_root(plain: dict[str, Any]) -> None:
+    real = Params.check(changed(plain, "data/scannet/root", "/somewhere"), "")
+    assert real.resolved_scale("scannet") == "paper" and real.source("scannet") == "scannet"
+    assert real.text_table("scannet20_clip-b16").encoder == "open_clip:ViT-B-16/openai"
+    assert Params.check(plain, "").text_table("scannet20_clip-b16").encoder == "minilm"
+    assert real.raw("scannet").synthetic is None
+
+
+def test_the_root_of_the_data_reaches_the_raw_job_alone(plain: dict[str, Any]) -> None:
+    real = Params.check(changed(plain, "data/scannet/root", "/somewhere"), "")
+    jobs: list[Settings] = [real.preprocess("scannet"), real.regions("kosmos"), real.train("scannet_b15n4")]
+    assert all("/somewhere" not in job.canonical() for job in jobs)
+    assert "/somewhere" in real.raw("scannet").canonical()
+
+
+def test_published_scores_reach_no_job(plain: dict[str, Any]) -> None:
+    edited = changed(plain, "published/scannet_b15n4/hiou", 99.9)
+    for row in plain["rows"]:
+        assert Params.check(edited, "").train(row) == Params.check(plain, "").train(row)
+
+
+def test_nocaption_row_differs_in_the_caption_weight_alone(plain: dict[str, Any]) -> None:
+    params = Params.check(plain, "")
+    a, b = params.train("scannet_b15n4").model_dump(), params.train("scannet_b15n4_nocaption").model_dump()
+    assert a.pop("row") != b.pop("row")
+    assert (a["caption"].pop("weight"), b["caption"].pop("weight")) == (0.5, 0.0)
+    assert a == b
+
+
+def test_canonical_json_round_trip_and_order(plain: dict[str, Any]) -> None:
+    settings = Params.check(plain, "").train("scannet_b15n4")
+    text = settings.canonical()
+    assert TrainSettings.parse(text) == settings
+    shuffled = json.dumps(dict(reversed(json.loads(text).items())))
+    assert TrainSettings.parse(shuffled).canonical() == text
+
+
+def test_settings_on_the_command_line_are_checked() -> None:
+    with pytest.raises(UserError, match="--settings: not valid JSON"):
+        TrainSettings.parse("{")
+    with pytest.raises(UserError, match="--settings: "):
+        TrainSettings.parse("{}")

@@ -1,0 +1,109 @@
+"""Optimisers and schedules against the formulas of the recipes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from regionzoo.settings.train import Recipe
+from regionzoo.training.optim import Optimizer, leaf_parameters, rates
+from regionzoo.training.scaler import LossScaler
+
+ONE_CYCLE = Recipe(
+    optimizer="adam_onecycle", schedule="adam_onecycle", lr=0.004, weight_decay=1e-2, epochs=10, pct_start=0.39,
+    div_factor=1.0, shards=1, scenes_per_shard=1, repeat=1, voxel_size=0.02, max_points=10, amp=True,
+)  # fmt: skip
+
+
+class Net(nn.Module):
+    """A parameter of its own beside children: what the one-cycle recipe misses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) * self.scale
+
+
+def test_one_cycle_rates() -> None:
+    total, recipe = 1000, ONE_CYCLE.model_copy(update={"div_factor": 2.0})
+    assert rates(recipe, 0, 0, total).lr == pytest.approx(0.002)
+    assert rates(recipe, 390, 0, total).lr == pytest.approx(0.004)
+    assert rates(recipe, 195, 0, total).lr == pytest.approx(0.003)
+    assert rates(recipe, 1000, 0, total).lr == pytest.approx(0.002 / 1e4)
+    assert rates(recipe, 0, 0, total).beta1 == pytest.approx(0.95)
+    assert rates(recipe, 390, 0, total).beta1 == pytest.approx(0.85)
+    share = (700 - 390) / 610
+    expected = 0.002 / 1e4 + (0.004 - 0.002 / 1e4) / 2 * (1 + math.cos(math.pi * share))
+    assert rates(recipe, 700, 0, total).lr == pytest.approx(expected)
+
+
+def test_first_phase_is_flat_with_div_factor_one() -> None:
+    assert {rates(ONE_CYCLE, step, 0, 1000).lr for step in range(390)} == {0.004}
+
+
+def test_cos_after_step_and_poly() -> None:
+    recipe = ONE_CYCLE.model_copy(
+        update={"optimizer": "adamw", "schedule": "cos_after_step", "step_epoch": 50, "epochs": 128}
+    )
+    assert rates(recipe, 7, 49, 0).lr == 0.004
+    assert rates(recipe, 7, 50, 0).lr == 0.004
+    assert rates(recipe, 7, 89, 0).lr == pytest.approx(1e-6 + 0.5 * (0.004 - 1e-6))
+    poly = recipe.model_copy(update={"schedule": "poly"})
+    assert rates(poly, 440, 0, 43999).lr == pytest.approx(0.004 * (1 - 440 / 44000) ** 0.9)
+
+
+def test_leaf_collection_misses_what_the_original_misses() -> None:
+    net = Net()
+    assert all(p is not net.scale for p in leaf_parameters(net))
+    assert len(leaf_parameters(net)) == 6
+    assert "scale" not in Optimizer(net, ONE_CYCLE).named
+    adamw = ONE_CYCLE.model_copy(update={"optimizer": "adamw", "schedule": "poly"})
+    assert "scale" in Optimizer(net, adamw).named
+
+
+def test_one_cycle_step_is_decay_then_adam() -> None:
+    torch.manual_seed(0)
+    net = Net()
+    optimizer = Optimizer(net, ONE_CYCLE)
+    values = {name: p.detach().double().numpy().copy() for name, p in optimizer.named.items()}
+    first = {name: np.zeros_like(value) for name, value in values.items()}
+    second = {name: np.zeros_like(value) for name, value in values.items()}
+    x = torch.randn(8, 3)
+    for step in range(1, 5):
+        net.zero_grad()
+        net(x).square().mean().backward()
+        now = rates(ONE_CYCLE, step * 100, 0, 1000)
+        optimizer.set_rates(now)
+        for name, p in optimizer.named.items():
+            grad = p.grad.double().numpy()
+            first[name] = now.beta1 * first[name] + (1 - now.beta1) * grad
+            second[name] = 0.99 * second[name] + 0.01 * grad**2
+            decayed = values[name] * (1 - 1e-2 * now.lr)
+            mean, spread = first[name] / (1 - now.beta1**step), np.sqrt(second[name] / (1 - 0.99**step))
+            values[name] = decayed - now.lr * mean / (spread + 1e-8)
+        optimizer.step()
+        for name, p in optimizer.named.items():
+            np.testing.assert_allclose(p.detach().numpy(), values[name], rtol=2e-4, atol=2e-6, err_msg=f"{step} {name}")
+    # BatchNorm is decayed too; the missed parameter never moves.
+    assert net.scale.item() == 2.0
+
+
+def test_scaler_skips_overflow_and_restarts() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    scaler = LossScaler(True)
+    scaler.scaled((weight * 2).sum()).backward()
+    assert scaler.unscale([weight]) and weight.grad.tolist() == [2.0, 2.0, 2.0]
+    weight.grad = torch.tensor([1.0, float("inf"), 1.0])
+    assert not scaler.unscale([weight]) and scaler.scale == 32768.0
+    scaler.restart()
+    assert scaler.scale == 65536.0
+    off = LossScaler(False)
+    weight.grad = torch.full((3,), float("nan"))
+    assert off.unscale([weight]) and off.scale == 1.0

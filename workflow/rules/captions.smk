@@ -1,0 +1,84 @@
+"""Captioned regions, their fusion, and the text tables.
+
+INPUT: the raw tree's frames, data/<dataset>/scenes/.
+OUTPUT: data/<dataset>/captions/<source or set>/ with manifests, data/<dataset>/text/<table>.safetensors.
+"""
+
+
+rule regions:
+    input:
+        raw="data/{dataset}/raw.manifest.json",
+        manifest="data/{dataset}/scenes.manifest.json",
+        scenes=ancient("data/{dataset}/scenes"),
+    output:
+        captions=directory("data/{dataset}/captions/{source}"),
+        manifest="data/{dataset}/captions/{source}.manifest.json",
+    log:
+        "logs/regions/{dataset}-{source}.log",
+    benchmark:
+        "logs/regions/{dataset}-{source}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    params:
+        settings=lambda w: PARAMS.regions(w.source).canonical(),
+        code=CODE["regions"],
+    shell:
+        "regionzoo regions --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
+        " --out {output.captions} --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"
+
+
+rule fuse:
+    input:
+        manifest="data/{dataset}/scenes.manifest.json",
+        scenes=ancient("data/{dataset}/scenes"),
+        primary_manifest=fused_path("data/{dataset}/captions/{primary}.manifest.json"),
+        primary=ancient(fused_path("data/{dataset}/captions/{primary}")),
+        supplementary_manifest=fused_path("data/{dataset}/captions/{supplementary}.manifest.json"),
+        supplementary=ancient(fused_path("data/{dataset}/captions/{supplementary}")),
+    output:
+        captions=directory("data/{dataset}/captions/{fused}"),
+        manifest="data/{dataset}/captions/{fused}.manifest.json",
+    log:
+        "logs/fuse/{dataset}-{fused}.log",
+    benchmark:
+        "logs/fuse/{dataset}-{fused}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        settings=lambda w: PARAMS.caption_sets[w.fused].canonical(),
+        code=CODE["fuse"],
+    shell:
+        "regionzoo fuse --settings {params.settings:q} --scenes {input.scenes} --primary {input.primary}"
+        " --supplementary {input.supplementary} --out {output.captions} --manifest {output.manifest}"
+        " --workers {threads} 2>&1 | tee {log}"
+
+
+rule text:
+    input:
+        manifest=text_path("data/{dataset}/captions/{captions}.manifest.json"),
+        captions=ancient(text_path("data/{dataset}/captions/{captions}")),
+    output:
+        "data/{dataset}/text/{text}.safetensors",
+    log:
+        "logs/text/{dataset}-{text}.log",
+    benchmark:
+        "logs/text/{dataset}-{text}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        settings=lambda w: PARAMS.text_table(w.text).canonical(),
+        code=CODE["text"],
+    shell:
+        "regionzoo text --settings {params.settings:q} --captions {input.captions} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,58 @@
+"""Checked parameters, code digests and helpers of the rules. No rule stands here."""
+
+import re
+import sys
+from pathlib import Path
+
+# Jobs find the same interpreter whether or not its environment is activated.
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; set -euo pipefail; ')
+
+from regionzoo.codehash import code_digests
+from regionzoo.config import Params
+from regionzoo.errors import UserError
+from snakemake.exceptions import WorkflowError
+
+try:
+    PARAMS = Params.check(dict(config), "params.yaml")
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
+CODE = code_digests(Path(workflow.basedir).parent / "src")
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, PARAMS.data)),
+    source="|".join(map(re.escape, PARAMS.region_sources)),
+    fused="|".join(map(re.escape, PARAMS.caption_sets)) or "-",
+    text="|".join(map(re.escape, PARAMS.text)),
+    row="|".join(map(re.escape, PARAMS.rows)),
+
+
+def row_path(pattern):
+    """Input function: a path with the data set, captions and text table of the job's row filled in."""
+
+    def path(wildcards):
+        row = PARAMS.rows[wildcards.row]
+        return pattern.format(dataset=row.dataset, captions=row.captions, text=row.text)
+
+    return path
+
+
+def fused_path(pattern):
+    """Input function: a path with the two sides of the job's caption set filled in."""
+
+    def path(wildcards):
+        entry = PARAMS.caption_sets[wildcards.fused]
+        return pattern.format(dataset=entry.dataset, primary=entry.primary, supplementary=entry.supplementary)
+
+    return path
+
+
+def text_path(pattern):
+    """Input function: a path with the caption set of the job's text table filled in."""
+
+    def path(wildcards):
+        table = PARAMS.text[wildcards.text]
+        return pattern.format(dataset=table.dataset, captions=table.captions)
+
+    return path

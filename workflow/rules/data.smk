@@ -1,0 +1,52 @@
+"""Raw trees and the scene store.
+
+INPUT: data.<dataset>.root of params.yaml, or nothing (synthetic rooms).
+OUTPUT: data/<dataset>/raw.manifest.json, data/<dataset>/scenes/ and its manifest.
+The raw tree itself is no output: it is the user's, or made again from its seed.
+"""
+
+
+rule raw:
+    output:
+        manifest="data/{dataset}/raw.manifest.json",
+    log:
+        "logs/raw/{dataset}.log",
+    benchmark:
+        "logs/raw/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=lambda w: PARAMS.raw(w.dataset).canonical(),
+        code=CODE["raw"],
+    shell:
+        "regionzoo raw --settings {params.settings:q} --out data/{wildcards.dataset}/raw"
+        " --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"
+
+
+rule preprocess:
+    input:
+        manifest="data/{dataset}/raw.manifest.json",
+    output:
+        scenes=directory("data/{dataset}/scenes"),
+        manifest="data/{dataset}/scenes.manifest.json",
+    log:
+        "logs/preprocess/{dataset}.log",
+    benchmark:
+        "logs/preprocess/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        settings=lambda w: PARAMS.preprocess(w.dataset).canonical(),
+        code=CODE["preprocess"],
+    shell:
+        "regionzoo preprocess --settings {params.settings:q} --raw data/{wildcards.dataset}/raw"
+        " --out {output.scenes} --manifest {output.manifest} --work runs/{wildcards.dataset}/scenes"
+        " --workers {threads} 2>&1 | tee {log}"
