@@ -5,6 +5,7 @@ The Snakefile, the DVC stages, the tables and the tests are derived from this; n
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -107,6 +108,11 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
+        for section in ("data", "region_sources", "caption_sets", "text", "recipes", "models", "augmentations", "rows"):
+            for name in getattr(self, section):
+                # Names become file names and parts of DVC's dotted keys.
+                if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                    raise ValueError(f"{section}: the name '{name}' may hold letters, digits, '_' and '-' only")
         both = set(self.region_sources) & set(self.caption_sets)
         if both:
             raise ValueError(f"region_sources and caption_sets share the name '{min(both)}'; names must differ")

@@ -210,11 +210,12 @@ def test_cuda_equals_cpu(path):
 
     def run(device: str, half: bool) -> list[torch.Tensor]:
         engine, pyramid = NativeEngine(path), Pyramid(coords.to(device), extent, 2)
-        feats, weight, down, up = leaves = [t.to(device).requires_grad_() for t in tensors.values()]
+        feats, weight, down, up = leaves = [t.clone().to(device).requires_grad_() for t in tensors.values()]
         with torch.autocast(device, torch.float16, enabled=half):
             out = engine.subm3(feats, weight, pyramid, 0)
             out = engine.up2(engine.down2(out, down, pyramid, 0), up, pyramid, 0)
-        out.float().square().mean().backward()
+        # The factor keeps float16 gradients above its smallest numbers, as a loss scaler would.
+        (out.float().square().mean() * 4096).backward()
         return [out.detach().float().cpu(), *(leaf.grad.cpu() for leaf in leaves)]
 
     expected = run("cpu", False)

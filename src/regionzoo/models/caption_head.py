@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regionzoo.models.batch import CaptionBatch
-from regionzoo.models.caption_loss import ScoreLoss, count_cells
+from regionzoo.models.caption_loss import RegionMean, ScoreLoss, count_cells
 from regionzoo.models.settings import CaptionSettings
 
 INITIAL_SCALE = math.log(1 / 0.07)
@@ -79,14 +79,6 @@ class CaptionHead(nn.Module):
         count = captions.offsets.diff()
         kept = count > 0
         share = (1 / count.clamp(min=1).to(feats.dtype))[region]
-
-        def pool(values: Tensor, chosen: Tensor | slice) -> Tensor:
-            indices = torch.stack([region[chosen], voxel[chosen]])
-            weights = torch.sparse_coo_tensor(
-                indices, share[chosen], (len(count), len(values)), check_invariants=False
-            ).coalesce()
-            return torch.sparse.mm(weights, values)
-
-        pooled = pool(feats, slice(None)) if free is None else pool(feats, free) + pool(feats.detach(), ~free)
+        pooled = RegionMean.apply(feats, region, voxel, share, free, len(count))
         scores = F.normalize(pooled[kept], dim=1) @ captions.text_vectors.t() * self.caption_logit_scale.exp()
         return F.cross_entropy(scores, captions.targets[kept])

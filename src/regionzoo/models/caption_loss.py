@@ -1,4 +1,4 @@
-"""The caption loss over many points without the points x captions score matrix."""
+"""The two pooling ways of the caption loss, without a points x captions or incidences x channels matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK_ELEMENTS = 1 << 22
-"""Scores held at a time: 16 MB of float32."""
+"""Numbers held at a time: 16 MB of float32."""
 
 Cells = tuple[Tensor, Tensor]
 """Sorted positions in the flattened score matrix (int64) and how often each occurs (int64)."""
@@ -82,3 +82,38 @@ class ScoreLoss(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         points, scale = ctx.saved_tensors
         return (None if points is None else points * grad), (None if scale is None else scale * grad), None, None, None
+
+
+class RegionMean(torch.autograd.Function):
+    """Mean feature [K, D] of K regions over their incidences; zeros for a region without any.
+
+    feats: float32 [V, D]. region, voxel: int64 [I], one entry an incidence. share: float32 [I], one over the number of
+    the region's incidences. free: bool [I], the incidences that send gradients; None for all.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, feats: Tensor, region: Tensor, voxel: Tensor, share: Tensor, free: Tensor | None, regions: int
+    ) -> Tensor:
+        if free is None:
+            ctx.save_for_backward(region, voxel, share)
+        else:
+            ctx.save_for_backward(region[free], voxel[free], share[free])
+        ctx.shape = feats.shape
+        return _weighted_sum(feats, voxel, region, share, regions)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        region, voxel, share = ctx.saved_tensors
+        return _weighted_sum(grad, region, voxel, share, ctx.shape[0]), None, None, None, None, None
+
+
+def _weighted_sum(rows: Tensor, source: Tensor, target: Tensor, weight: Tensor, size: int) -> Tensor:
+    """[size, D] with ``weight * rows[source]`` added at ``target``, a block of incidences at a time."""
+    out = rows.new_zeros((size, rows.shape[1]))
+    step = max(1, CHUNK_ELEMENTS // rows.shape[1])
+    for start in range(0, len(source), step):
+        part = slice(start, start + step)
+        out.index_add_(0, target[part], rows.index_select(0, source[part]) * weight[part].unsqueeze(1))
+    return out

@@ -46,7 +46,9 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            raise UserError(f"{where}: " + "; ".join(_explain(cls, item) for item in error.errors()[:3])) from None
+            # Unknown keys first: a misspelt key is also a missing one, and its nearest name is the help.
+            items = sorted(error.errors(), key=lambda item: item["type"] != "extra_forbidden")[:3]
+            raise UserError(f"{where}: " + "; ".join(_explain(cls, item) for item in items)) from None
 
 
 def _explain(model: type[BaseModel], item: Any) -> str:

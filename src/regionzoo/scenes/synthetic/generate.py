@@ -84,7 +84,8 @@ class Placed:
 
 def scene_ids(settings: RoomSettings) -> tuple[list[str], list[str]]:
     """Names of the training and validation scans, in order of their number."""
-    return tuple([job.scene_id for job in _jobs(settings, split)] for split in (TRAIN, VAL))  # type: ignore[return-value]
+    train, val = ([job.scene_id for job in _jobs(settings, split)] for split in (TRAIN, VAL))
+    return train, val
 
 
 def generate(

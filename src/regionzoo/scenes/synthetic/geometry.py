@@ -1,4 +1,4 @@
-"""Everything in a synthetic room is planar patches: a solid has those of one object, a piece the solids of one place."""
+"""A synthetic room is planar patches: a solid has those of one object, a piece the solids of one place."""
 
 from __future__ import annotations
 
@@ -163,6 +163,11 @@ class Solid:
             for y in (d[0], d[1] - thick):
                 self.box((x, y, 0.0), (x + thick, y + thick, z1), color)
         return self
+
+    def absorb(self, other: Solid) -> None:
+        """Take over the patches of another solid: the two are one object."""
+        self.rows.extend((*row[:6], row[6] + self.parts, row[7]) for row in other.rows)
+        self.parts += other.parts
 
     def moved(self, x: float, y: float, z: float, angle: float) -> Solid:
         """A copy turned about z by ``angle`` (radians), then shifted."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from regionzoo.scenes.synthetic import palette
 from regionzoo.scenes.synthetic.geometry import (
+    DISC,
     PLAIN,
     STRIPES,
     Piece,
@@ -88,21 +89,20 @@ def ladder(rng: np.random.Generator) -> Piece:
     return piece
 
 
-def leaning(name: str):
-    """A maker of something thin that leans on the wall: broom, ironing board."""
+def broom(rng: np.random.Generator) -> Piece:
+    """A broom that leans on the wall."""
+    piece = Piece(0.3, 0.26, 1.3)
+    solid = piece.new("broom").box((-0.14, 0.14, 0), (0.14, 0.2, 0.2), pick(rng, palette.BRIGHTS))
+    solid.box((-0.015, 0.15, 0.2), (0.015, 0.18, 1.3), pick(rng, palette.WOODS), lean=(0, -0.12))
+    return piece
 
-    def make(rng: np.random.Generator) -> Piece:
-        wide, h = (0.12, 1.3) if name == "broom" else (0.36, 1.35)
-        piece = Piece(max(wide, 0.3), 0.26, h)
-        solid = piece.new(name)
-        if name == "broom":
-            solid.box((-0.14, 0.14, 0), (0.14, 0.2, 0.2), pick(rng, palette.BRIGHTS))
-            solid.box((-0.015, 0.15, 0.2), (0.015, 0.18, h), pick(rng, palette.WOODS), lean=(0, -0.12))
-        else:
-            solid.box((-wide / 2, 0.18, 0.05), (wide / 2, 0.23, h), pick(rng, palette.LINEN), lean=(0, -0.16))
-        return piece
 
-    return make
+def ironing_board(rng: np.random.Generator) -> Piece:
+    """A folded ironing board that leans on the wall."""
+    piece = Piece(0.36, 0.26, 1.35)
+    color = pick(rng, palette.LINEN)
+    piece.new("ironing board").box((-0.18, 0.18, 0.05), (0.18, 0.23, 1.35), color, lean=(0, -0.16))
+    return piece
 
 
 def vacuum_cleaner(rng: np.random.Generator) -> Piece:
@@ -130,7 +130,7 @@ def bicycle(rng: np.random.Generator) -> Piece:
     piece = Piece(1.6, 0.5, 1.05)
     solid, color = piece.new("bicycle"), pick(rng, palette.BRIGHTS)
     for x in (-0.48, 0.48):
-        solid.quad((x - 0.31, 0.25, 0.01), (0.62, 0, 0), (0, 0, 0.62), (46, 46, 48), shape=2)
+        solid.quad((x - 0.31, 0.25, 0.01), (0.62, 0, 0), (0, 0, 0.62), (46, 46, 48), shape=DISC)
     solid.quad((-0.48, 0.24, 0.3), (0.9, 0, 0.3), (0.04, 0, 0.1), color).quad(
         (-0.1, 0.24, 0.28), (0.5, 0, 0.45), (0.08, 0, 0), color
     )
@@ -162,5 +162,5 @@ def fan(rng: np.random.Generator) -> Piece:
     """A standing fan."""
     piece, color = Piece(0.42, 0.36, 1.2), pick(rng, ((230, 230, 228), (50, 50, 54)))
     solid = piece.new("fan").prism((0, 0.18), 0, 0.03, 0.17, color, 8).prism((0, 0.18), 0.03, 0.9, 0.02, color, 6)
-    solid.quad((-0.2, 0.24, 0.8), (0.4, 0, 0), (0, 0, 0.4), shade(color, 0.85), shape=2)
+    solid.quad((-0.2, 0.24, 0.8), (0.4, 0, 0), (0, 0, 0.4), shade(color, 0.85), shape=DISC)
     return piece

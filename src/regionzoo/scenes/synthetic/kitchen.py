@@ -6,6 +6,7 @@ import numpy as np
 
 from regionzoo.scenes.synthetic import palette
 from regionzoo.scenes.synthetic.geometry import (
+    DISC,
     Piece,
 )
 from regionzoo.scenes.synthetic.palette import pick, shade
@@ -144,7 +145,7 @@ def washing_machine(rng: np.random.Generator) -> Piece:
         x = (-0.31 if k == 0 else 0.31) if pair else 0.0
         color = pick(rng, ((236, 236, 234), (200, 202, 206)), 5)
         solid = piece.new(name).box((x - 0.3, 0, 0), (x + 0.3, 0.6, 0.88), color)
-        solid.quad((x + 0.2, 0.604, 0.2), (-0.4, 0, 0), (0, 0, 0.4), (66, 72, 82), shape=2, two_sided=False)
+        solid.quad((x + 0.2, 0.604, 0.2), (-0.4, 0, 0), (0, 0, 0.4), (66, 72, 82), shape=DISC, two_sided=False)
         solid.box((x - 0.28, 0.6, 0.74), (x + 0.28, 0.61, 0.86), shade(color, 0.8))
     if rng.random() < 0.6:
         x = piece.width / 2

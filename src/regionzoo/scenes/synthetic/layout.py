@@ -91,7 +91,7 @@ def hang(zone: Zone, rng: np.random.Generator) -> None:
     ]
     wanted += ["light switch"] * int(rng.random() < 0.6) + ["power outlet"] * int(rng.random() < 0.5)
     for name in wanted:
-        piece = hangings.towel(rng) if name == "towel" else hangings.hung(name)(rng)
+        piece = hangings.towel(rng) if name == "towel" else hangings.hung(name, rng)
         for _ in range(25):
             wall = int(rng.integers(4))
             room = zone.length(wall) - piece.width - 0.1

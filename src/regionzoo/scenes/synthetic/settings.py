@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from regionzoo.errors import UserError
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Part of every scene's key: raise it when the same settings would give other bytes."""
 
 VAL_SPACE = 5000

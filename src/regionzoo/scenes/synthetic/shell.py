@@ -27,6 +27,7 @@ class Zone:
 
     rect: x0, y0, x1, y1 in metres. solids: its objects in room coordinates. boxes: lo and hi corners of what is
     taken; clear: of what must stay free for people. holes: openings of each of the four walls as (x0, x1, z0, z1).
+    walls: the four wall objects once the shell is built.
     """
 
     theme: str
@@ -36,6 +37,7 @@ class Zone:
     boxes: list[Box] = field(default_factory=list)
     clear: list[Box] = field(default_factory=list)
     holes: tuple[list, list, list, list] = field(default_factory=lambda: ([], [], [], []))
+    walls: list[Solid] = field(default_factory=list)
 
     def length(self, wall: int) -> float:
         """Length of wall 0 (south), 1 (east), 2 (north) or 3 (west)."""
@@ -106,6 +108,7 @@ def build_shell(zone: Zone, rng: np.random.Generator) -> None:
                     solid.quad((q, 0, r), (p - q, 0, 0), (0, 0, s - r), paint, two_sided=False)
             at = b
         zone.add(wall, piece, 0.0)
+        zone.walls.append(zone.solids[-1])
     ceiling = Solid("ceiling")
     ceiling.quad((x0, y1, zone.height), (x1 - x0, 0, 0), (0, y0 - y1, 0), (236, 235, 231), two_sided=False)
     zone.solids.append(ceiling)
@@ -256,15 +259,16 @@ def _curtains(
     zone: Zone, wall: int, piece: Piece, rng: np.random.Generator, start: float, end: float, high: float
 ) -> None:
     color = pick(rng, (*palette.FABRICS, *palette.LINEN))
-    bottom = 0.03 if rng.random() < 0.6 else 0.75
-    wide = rng.uniform(0.3, 0.5)
-    for a in (start - 0.15, end + 0.15 - wide):
-        box = zone.box(wall, (a, a + wide), (0.02, 0.17), (bottom, high + 0.1))
-        x0, y0, x1, y1 = zone.rect
-        inside = box[0] >= x0 and box[1] >= y0 and box[3] <= x1 and box[4] <= y1
-        if inside and not any(overlap(box, clear) for clear in zone.clear):
-            drape(piece, "curtain", a, wide, 0.13, (bottom, high + 0.1), color)
-            zone.boxes.append(box)
+    wide, length = rng.uniform(0.3, 0.5), zone.length(wall)
+    bottoms = (0.03, 0.75, 1.0) if rng.random() < 0.6 else (0.75, 1.0)
+    for a in (max(start - 0.15, 0.02), min(end + 0.15, length - 0.02) - wide):
+        # Down to the floor, or to what stands below the window.
+        for bottom in bottoms:
+            box = zone.box(wall, (a, a + wide), (0.02, 0.17), (bottom, high + 0.1))
+            if zone.fits_flat(box):
+                drape(piece, "curtain", a, wide, 0.13, (bottom, high + 0.1), color)
+                zone.boxes.append(box)
+                break
     piece.new(None).box(
         (start - 0.2, 0.11, high + 0.1), (end + 0.2, 0.14, high + 0.125), (90, 80, 70), PLAIN, bottom=True
     )

@@ -15,6 +15,12 @@ from regionzoo.scenes.synthetic.geometry import (
 from regionzoo.scenes.synthetic.palette import pick, shade
 from regionzoo.scenes.synthetic.small import strew
 
+ON_TOP = ("box", "decoration", "book", "basket", "vase", "globe", "clothes")
+ON_BOARDS = (
+    *("box", "storage bin", "container", "book", "bag"),
+    *("bottle", "basket", "object", "decoration", "crate"),
+)
+
 
 def fronts(
     solid: Solid,
@@ -64,35 +70,19 @@ def _shelf(rng: np.random.Generator, category: str, w: float, d: float, h: float
         solid.box((-x, 0, 0), (-x + 0.03, d, h), color, WOOD).box((x - 0.03, 0, 0), (x, d, h), color, WOOD)
         solid.quad((x, 0.01, 0), (-w, 0, 0), (0, 0, h), shade(color, 0.75), WOOD)
     boards = 5 if h > 1.7 else 4
-    step = (h - 0.1) / (boards - (0 if metal else 1) if metal else boards)
+    step = (h - 0.09) / boards
     for k in range(boards + 1):
-        z = 0.06 + k * step if not metal else 0.1 + k * step
-        if z > h - 0.02:
-            z = h - 0.03
+        z = 0.06 + k * step
         solid.box((-x + 0.03, 0.01, z), (x - 0.03, d, z + 0.03), color, WOOD, bottom=True)
-        if k == boards or z + 0.15 > h:
+        if k == boards:
             if rng.random() < 0.4:
-                strew(
-                    piece, rng, (-x, 0, x, d), h, ("box", "decoration", "book", "basket", "vase", "globe", "clothes"), 2
-                )
+                strew(piece, rng, (-x, 0, x, d), h, ON_TOP, 2)
             break
         free = step - 0.05
         if rng.random() < books:
             _books(piece, rng, (-x + 0.04, x - 0.04), d, z + 0.03, free)
         else:
-            names = (
-                "box",
-                "storage bin",
-                "container",
-                "book",
-                "bag",
-                "bottle",
-                "basket",
-                "object",
-                "decoration",
-                "crate",
-            )
-            strew(piece, rng, (-x + 0.05, 0.02, x - 0.05, d), z + 0.03, names, 3, free)
+            strew(piece, rng, (-x + 0.05, 0.02, x - 0.05, d), z + 0.03, ON_BOARDS, 3, free)
     return piece
 
 

@@ -11,6 +11,8 @@ from regionzoo.scenes.synthetic.shell import Zone
 POSES_PER_SQUARE_METRE = 1.4
 TURNS = 1.8
 """How often the walk goes round a zone."""
+FRAMES_UNTIL = 0.65
+"""Share of the walk from which the stored frames come: looks across the room show most of it."""
 GLANCES = (0.0, 0.5, -0.5, 1.0, -1.0, 1.6, -1.6)
 """Turns of the head, radians, to avoid a wall in the face."""
 
@@ -35,12 +37,12 @@ class Walk:
         return [self._pose(zone, k / count) for zone, count in enumerate(self.counts) for k in range(count)]
 
     def frame_poses(self, count: int) -> list[np.ndarray]:
-        """``count`` poses spread over the same walk, in the order of the walk."""
+        """``count`` poses along the same walk, in its order."""
         shares = np.array(self.counts) / sum(self.counts)
         per_zone = np.floor(shares * count).astype(int)
         for zone in np.argsort(-(shares * count - per_zone), kind="stable")[: count - per_zone.sum()]:
             per_zone[zone] += 1
-        return [self._pose(zone, (k + 0.5) / n) for zone, n in enumerate(per_zone) for k in range(n)]
+        return [self._pose(zone, FRAMES_UNTIL * (k + 0.5) / n) for zone, n in enumerate(per_zone) for k in range(n)]
 
     def _pose(self, index: int, time: float) -> np.ndarray:
         zone, phase = self._zones[index], self._phase[index]
@@ -50,8 +52,8 @@ class Walk:
         outer = time < 0.5
         x, y = _free_place(zone, angle, height, (0.36, 0.3, 0.22, 0.14) if outer else (0.14, 0.06, 0.22))
         look = angle + (math.pi if outer else 0.0) + 0.5 * math.sin(2 * angle + phase[2])
-        look += max(GLANCES, key=lambda turn: min(_sight(zone, x, y, look + turn), 1.5) - 0.1 * abs(turn))
-        pitch = math.radians((-20 if outer else -36) + 14 * math.sin(5 * angle + phase[3]))
+        look += max(GLANCES, key=lambda turn: min(_sight(zone, x, y, look + turn), 2.4) - 0.1 * abs(turn))
+        pitch = math.radians((-25 if outer else -36) + 11 * math.sin(5 * angle + phase[3]))
         forward = np.array([math.cos(look) * math.cos(pitch), math.sin(look) * math.cos(pitch), math.sin(pitch)])
         right = np.array([math.sin(look), -math.cos(look), 0.0])
         roll = math.radians(2.5) * math.sin(7 * angle)

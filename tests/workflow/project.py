@@ -1,0 +1,120 @@
+"""A user's copy of the repository with tiny sizes, in which snakemake and dvc really run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# What a user's clone holds: files that git tracks or would track, without tests.
+PARTS = ("workflow", "src", "environment.yml", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore", ".gitattributes", ".dvc/config")
+ROW = "results/scannet_b15n4/metrics.json"
+
+TINY: dict[str, Any] = {
+    "synthetic.scannet": {"train_scenes": 3, "val_scenes": 2, "frames": 2, "vertex_spacing": 0.12, "seed": 1},
+    "scales.small.recipe": {"epochs": 1, "shards": 1, "scenes_per_shard": 1, "repeat": 1, "voxel_size": 0.25},
+    "models.sparseunet16": {
+        "in_channels": 6, "widths": [4, 6], "block_reps": 1, "adapter_layers": 2, "adapter_last_norm": True,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Both streams."""
+        return self.out + self.err
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Job counts of the last table that Snakemake printed (without the target rule)."""
+        tables = re.findall(r"^job +count\n-+ +-+\n((?:\w+ +\d+\n)+)", self.text, re.MULTILINE)
+        pairs = (line.split() for line in tables[-1].splitlines()) if tables else ()
+        return {rule: int(count) for rule, count in pairs if rule not in ("all", "total")}
+
+    @property
+    def nothing(self) -> bool:
+        """Whether Snakemake said that there is nothing to do."""
+        return "Nothing to be done" in self.text
+
+
+class Project:
+    """A folder with the repository's workflow, under git and DVC."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def new(cls, folder: Path) -> Project:
+        """A fresh copy with tiny sizes."""
+        folder.mkdir(parents=True)
+        for part in PARTS:
+            source, target = REPOSITORY / part, folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "codehash.json")
+                shutil.copytree(source, target, ignore=ignored)
+            else:
+                shutil.copy(source, target)
+        shutil.copy(REPOSITORY / ".dvc" / ".gitignore", folder / ".dvc" / ".gitignore")
+        project = cls(folder)
+        for key, value in TINY.items():
+            project.set(key, value)
+        assert project.run("git", "init", "-q").code == 0
+        project.commit("as cloned")
+        return project
+
+    def copy(self, folder: Path) -> Project:
+        """The same state elsewhere, times of files included."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def commit(self, message: str) -> None:
+        """Commit all that git does not ignore."""
+        identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
+        self.run("git", "add", "-A")
+        self.run("git", *identity, "commit", "-qm", message)
+
+    def set(self, dotted: str, value: Any) -> None:
+        """Change one value of params.yaml."""
+        path = self.folder / "params.yaml"
+        tree = yaml.safe_load(path.read_text())
+        node = tree
+        *parents, last = dotted.split(".")
+        for key in parents:
+            node = node[key]
+        node[last] = value
+        path.write_text(yaml.safe_dump(tree, sort_keys=False))
+
+    def run(self, *command: str, timeout: int = 600) -> Done:
+        """Run a command in the project with this interpreter's tools first on the path."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "src"),
+            "OMP_NUM_THREADS": "1",
+            "REGIONZOO_CORES": "2",
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def snakemake(self, *arguments: str) -> Done:
+        """Run Snakemake on two cores."""
+        return self.run("snakemake", "--cores", "2", *arguments)

@@ -1,0 +1,105 @@
+"""DVC and Snakemake are one instrument: one graph, one record, no job run twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from parity import dvc_jobs, snakemake_jobs, stale_rules_snakemake, stale_stages_dvc
+from project import ROW, Project
+
+ROWS = ("scannet_b15n4", "scannet_b15n4_nocaption")
+
+
+@pytest.fixture(scope="module")
+def recorded(built, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One row built by Snakemake, then `dvc repro` for everything, then committed."""
+    project = built.project.copy(tmp_path_factory.mktemp("recorded") / "regionzoo")
+    done = project.run("dvc", "repro")
+    assert done.code == 0, done.text[-4000:]
+    (project.folder / "repro.log").write_text(done.text)
+    return project
+
+
+def test_the_two_graphs_are_equal_job_by_job(recorded: Project) -> None:
+    ours, theirs = snakemake_jobs(recorded), dvc_jobs(recorded)
+    assert len(ours) == 10
+    assert ours - theirs == set() and theirs - ours == set()
+
+
+def test_repro_after_snakemake_only_records(recorded: Project) -> None:
+    text = (recorded.folder / "repro.log").read_text()
+    # raw, preprocess, two regions, fuse, text, train and evaluate of the built row; the other row is built now.
+    assert text.count("Nothing to be done") == 8
+    trained = [line for line in text.splitlines() if line.strip() in ("rule train:", "localrule train:")]
+    assert len(trained) == 1
+    for row in ROWS:
+        assert (recorded.folder / "results" / row / "metrics.json").exists()
+
+
+def test_afterwards_both_are_content(recorded: Project) -> None:
+    assert recorded.snakemake("-n").nothing
+    assert "up to date" in recorded.run("dvc", "status").text
+    again = recorded.run("dvc", "repro")
+    assert again.code == 0 and "Running stage" not in again.text
+
+
+def test_metrics_are_shown_without_network(recorded: Project) -> None:
+    shown = recorded.run("dvc", "metrics", "show", "--json")
+    files = json.loads(shown.out)[""]["data"]
+    assert set(files) == {f"results/{row}/metrics.json" for row in ROWS}
+    assert all("hIoU" in entry["data"]["metrics"] for entry in files.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stages", "outputs"),
+    [
+        ("rows.scannet_b15n4.train.caption.ratio", 0.5, {"train@scannet_b15n4"}, {"results/scannet_b15n4/model.safetensors"}),
+        ("published.scannet_b15n4.hiou", 1.0, set(), set()),
+        (
+            "models.sparseunet16.widths",
+            [4, 8],
+            {f"train@{row}" for row in ROWS},
+            {f"results/{row}/model.safetensors" for row in ROWS},
+        ),
+        (
+            "region_sources.kosmos.miss_rate",
+            0.7,
+            {"regions@kosmos"},
+            {"data/scannet/captions/kosmos.manifest.json"},
+        ),
+    ],
+)  # fmt: skip
+def test_both_name_the_same_roots(
+    recorded: Project, tmp_path: Path, key: str, value: object, stages: set[str], outputs: set[str]
+) -> None:
+    project = recorded.copy(tmp_path / "regionzoo")
+    project.set(key, value)
+    assert set(stale_stages_dvc(project)) == stages
+    stale = stale_rules_snakemake(project)
+    assert outputs <= stale
+    made = {path for path in stale if path.endswith(("model.safetensors", ".manifest.json", "metrics.json"))}
+    assert made == outputs
+
+
+def test_repro_builds_the_row_from_nothing(tmp_path: Path) -> None:
+    project = Project.new(tmp_path / "regionzoo")
+    done = project.run("dvc", "repro", "evaluate@scannet_b15n4")
+    assert done.code == 0, done.text[-4000:]
+    assert (project.folder / ROW).exists() and (project.folder / "dvc.lock").exists()
+    assert not (project.folder / "results" / "scannet_b15n4_nocaption").exists()
+    assert project.snakemake("-n", ROW).nothing
+
+
+def test_a_spoilt_result_is_made_again(recorded: Project, tmp_path: Path) -> None:
+    project = recorded.copy(tmp_path / "regionzoo")
+    model = project.folder / "results" / "scannet_b15n4" / "model.safetensors"
+    whole = model.read_bytes()
+    model.write_bytes(whole + b"x")
+    # Snakemake looks at no output's content; DVC does, and its stage forces the rule.
+    assert set(stale_stages_dvc(project)) == {"train@scannet_b15n4", "evaluate@scannet_b15n4"}
+    done = project.run("dvc", "repro", "evaluate@scannet_b15n4")
+    assert done.code == 0, done.text[-3000:]
+    assert model.read_bytes() == whole
+    assert "up to date" in project.run("dvc", "status").text
