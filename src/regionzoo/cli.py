@@ -15,6 +15,7 @@ import typer
 
 from regionzoo import __version__
 from regionzoo.errors import UserError
+from regionzoo.launch import choose_processes, launch
 
 PEOPLE = "For people"
 STAGES = "Stages (the rules of the workflow call these)"
@@ -63,7 +64,7 @@ DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU if there is
 EngineOption = Annotated[Engine, typer.Option(help="Engine of the sparse convolutions; results agree within rounding.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of torch; 0: its own choice.")]
 Processes = Annotated[
-    int, typer.Option(min=0, help="Training processes (GPUs of this machine), started through torchrun.")
+    int, typer.Option(min=0, help="Processes on this machine, one a GPU; 0: one, or on a CPU one a core and shard.")
 ]
 ParamsFile = Annotated[Path, typer.Option("--params", help="The table of rows and settings.")]
 
@@ -157,18 +158,19 @@ def train(
     engine: EngineOption = Engine.native,
     threads: Threads = 0,
     loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
-    processes: Processes = 1,
+    processes: Processes = 0,
 ) -> None:
     """Train a row; called again after a kill, it goes on from its last epoch."""
     from regionzoo.settings.train import TrainSettings
 
     checked = TrainSettings.parse(settings)
-    _through_torchrun(processes)
+    count = choose_processes(processes, checked.recipe.shards, threads, device.value)
+    launch(count)
     from regionzoo.stages import train as stage
     from regionzoo.stages._runtime import Runtime
 
     paths = stage.TrainPaths(scenes=scenes, captions=captions, text=text, out=out, state=state)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads, loaders))
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads // count, loaders))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -181,18 +183,18 @@ def evaluate(
     device: DeviceOption = Device.auto,
     engine: EngineOption = Engine.native,
     threads: Threads = 0,
-    processes: Processes = 1,
+    processes: Processes = 0,
 ) -> None:
     """Score a trained row on the validation scenes and write metrics.json."""
     from regionzoo.settings.train import EvaluateSettings
 
     checked = EvaluateSettings.parse(settings)
-    _through_torchrun(processes)
+    launch(processes)
     from regionzoo.stages import evaluate as stage
     from regionzoo.stages._runtime import Runtime
 
     paths = stage.EvaluatePaths(scenes=scenes, captions=captions, text=text, result=result)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads))
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads // max(processes, 1)))
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -214,7 +216,7 @@ def run(
     device: DeviceOption = Device.auto,
     engine: EngineOption = Engine.native,
     threads: Threads = 0,
-    processes: Processes = 1,
+    processes: Processes = 0,
 ) -> None:
     """Train and score a row once with other settings, on the inputs that the workflow has built.
 
@@ -224,12 +226,13 @@ def run(
     from regionzoo.overrides import overridden
 
     settings, protocol, inputs = overridden(params, row, tag, set_)
-    _through_torchrun(processes)
+    count = choose_processes(processes, settings.recipe.shards, threads, device.value)
+    launch(count)
     from regionzoo.stages import evaluate as evaluate_stage
     from regionzoo.stages import train as train_stage
     from regionzoo.stages._runtime import Runtime
 
-    runtime = Runtime(device.value, engine.value, threads)
+    runtime = Runtime(device.value, engine.value, threads // count)
     out = Path("results") / settings.row
     paths = train_stage.TrainPaths(inputs.scenes, inputs.captions, inputs.text, out, Path("runs") / settings.row)
     train_stage.run(settings, paths, runtime)
@@ -250,18 +253,12 @@ def check(
     raise typer.Exit(0 if check_files(metrics, expected) else 1)
 
 
-def _through_torchrun(processes: int) -> None:
-    """Start the very same command in several processes, unless torchrun has started this one."""
-    if processes <= 1 or "WORLD_SIZE" in os.environ:
-        return
-    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "regionzoo"]
-    os.execv(sys.executable, [sys.executable, *command, *sys.argv[1:]])
-
-
 def main() -> None:
     """Run the command line; bad input ends in one line on stderr and exit code 2."""
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Every process of a training meets the same error; one of them tells.
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

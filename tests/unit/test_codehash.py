@@ -30,7 +30,9 @@ def edited(source: Path, file: str, old: str, new: str) -> set[str]:
 
 def test_comment_docstring_and_layout_change_nothing(source: Path) -> None:
     assert edited(source, "training/augment.py", '"""Augmentation of', '"""Another text about') == set()
-    assert edited(source, "training/augment.py", "    matrix = np.eye(3)", "    # why\n\n    matrix = np.eye(3)") == set()
+    assert (
+        edited(source, "training/augment.py", "    matrix = np.eye(3)", "    # why\n\n    matrix = np.eye(3)") == set()
+    )
 
 
 def test_progress_and_errors_change_nothing(source: Path) -> None:

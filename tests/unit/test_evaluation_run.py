@@ -90,7 +90,9 @@ def test_the_record_says_what_the_numbers_are(row: tuple[TinyRow, Path]) -> None
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_any_number_of_processes_counts_each_scene_once(row: tuple[TinyRow, Path], tmp_path: Path, processes: int) -> None:
+def test_any_number_of_processes_counts_each_scene_once(
+    row: tuple[TinyRow, Path], tmp_path: Path, processes: int
+) -> None:
     tiny, out = row
     result = tmp_path / "result"
     result.mkdir()

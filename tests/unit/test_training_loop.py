@@ -48,9 +48,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def trainer(tiny: TinyRow, state: Path, epochs: int) -> Trainer:
-    settings = tiny.settings.model_copy(
-        update={"recipe": tiny.settings.recipe.model_copy(update={"epochs": epochs})}
-    )
+    settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update={"epochs": epochs})})
     table = load_table(tiny.text)
     network = build_network(settings, table, "native")
     scenes = TrainingScenes(tiny.scenes, tiny.train_ids, tiny.captions, table, settings, partition_of(settings))
@@ -145,7 +143,9 @@ def test_gradients_are_the_mean_over_shards_and_buffers_are_shard_zeros(tiny: Ti
         two.network.load_state_dict(before)
         two.network.zero_grad()
         two.network(shard.batch).losses.total.backward()
-        grads.append({n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in two.optimizer.named.items()})
+        grads.append(
+            {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in two.optimizer.named.items()}
+        )
         if shard.number == 0:
             for name, value in two.network.named_buffers():
                 torch.testing.assert_close(buffers[name], value, rtol=0, atol=0, msg=name)
@@ -186,7 +186,9 @@ def test_two_processes_compute_what_one_computes(tiny: TinyRow, tmp_path: Path) 
             "--processes", processes,
         ]  # fmt: skip
         command = [sys.executable, "-m", "regionzoo", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         from safetensors.torch import load_file
 

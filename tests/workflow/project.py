@@ -15,7 +15,17 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What a user's clone holds: files that git tracks or would track, without tests.
-PARTS = ("workflow", "src", "environment.yml", "params.yaml", "dvc.yaml", ".gitignore", ".dvcignore", ".gitattributes", ".dvc/config")
+PARTS = (
+    "workflow",
+    "src",
+    "environment.yml",
+    "params.yaml",
+    "dvc.yaml",
+    ".gitignore",
+    ".dvcignore",
+    ".gitattributes",
+    ".dvc/config",
+)
 ROW = "results/scannet_b15n4/metrics.json"
 
 TINY: dict[str, Any] = {

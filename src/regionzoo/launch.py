@@ -1,0 +1,82 @@
+"""Several processes of one command on this machine, as torchrun would start them, but with plain errors.
+
+torchrun stays the way to go over several machines; a command that it has started finds WORLD_SIZE set and starts
+nothing itself. Here the children die with their parent, whatever kills it, and an error of theirs is one line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+
+
+def choose_processes(requested: int, shards: int, threads: int, device: str) -> int:
+    """How many processes to start: the request; for 0, on a CPU as many as share the shards equally and have a core.
+
+    Processes use cores better than threads do: the many small operations of a sparse network wait for each other.
+    With a GPU, 0 means one process.
+    """
+    if requested > 0:
+        return requested
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cores = threads or len(os.sched_getaffinity(0))
+    return max(n for n in range(1, shards + 1) if shards % n == 0 and n <= max(cores, 1)) if device == "cpu" else 1
+
+
+def launch(processes: int) -> None:
+    """Run this very command in ``processes`` processes and exit with their status; return if there is no need to."""
+    if processes <= 1 or "WORLD_SIZE" in os.environ:
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {**os.environ, "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "regionzoo", *sys.argv[1:]]
+    children = [
+        subprocess.Popen(
+            command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, preexec_fn=_die_with_parent
+        )
+        for rank in range(processes)
+    ]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _stop(children))
+    sys.exit(_wait(children))
+
+
+def _wait(children: list[subprocess.Popen[bytes]]) -> int:
+    """The first status that is not 0, after which the others are ended; 0 when all are done."""
+    while True:
+        codes = [child.poll() for child in children]
+        failed = [code for code in codes if code]
+        if failed:
+            _stop(children)
+            return failed[0] if failed[0] > 0 else 128 - failed[0]
+        if all(code == 0 for code in codes):
+            return 0
+        time.sleep(0.05)
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    for child in children:
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
