@@ -29,7 +29,15 @@ def test_help_names_every_command_and_needs_no_torch() -> None:
     done = regionzoo("--help")
     assert done.returncode == 0
     assert all(f" {command} " in done.stdout for command in COMMANDS)
-    probe = "import sys; sys.argv = ['regionzoo', '--help']\ntry:\n import regionzoo.cli as c; c.main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    probe = """
+import sys
+sys.argv = ["regionzoo", "--help"]
+import regionzoo.cli
+try:
+    regionzoo.cli.main()
+except SystemExit:
+    assert "torch" not in sys.modules
+"""
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
 
 
@@ -85,7 +93,7 @@ def test_overrides_are_typed_and_recorded(workspace: Path) -> None:
     ],
 )
 def test_bad_overrides(workspace: Path, row: str, tag: str, change: str, message: str) -> None:
-    with pytest.raises(UserError, match=".*") as caught:
+    with pytest.raises(UserError) as caught:
         overridden(Path("params.yaml"), row, tag, [change])
     assert message in str(caught.value) and "\n" not in str(caught.value)
 

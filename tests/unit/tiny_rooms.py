@@ -1,4 +1,4 @@
-"""A row small enough to train in a second: boxes on a floor, captions that name them, a text table of random vectors."""
+"""A row small enough to train in a second: boxes on a floor, captions that name them, a table of random vectors."""
 
 from __future__ import annotations
 

@@ -55,7 +55,12 @@ def test_metrics_are_shown_without_network(recorded: Project) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "stages", "outputs"),
     [
-        ("rows.scannet_b15n4.train.caption.ratio", 0.5, {"train@scannet_b15n4"}, {"results/scannet_b15n4/model.safetensors"}),
+        (
+            "rows.scannet_b15n4.train.caption.ratio",
+            0.5,
+            {"train@scannet_b15n4"},
+            {"results/scannet_b15n4/model.safetensors"},
+        ),
         ("published.scannet_b15n4.hiou", 1.0, set(), set()),
         (
             "models.sparseunet16.widths",

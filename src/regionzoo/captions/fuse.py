@@ -46,9 +46,10 @@ def fuse(
     """Append to ``primary`` the regions of each supplementary source that pass the overlap filter (SFusion).
 
     A region of source k is kept if it has points and ``iou_low[k] <= max IoU with the regions there are <=
-    iou_high[k]``; k counts from 1, or on from the primary's own if that is a fused set. It is named ``app_<k>_<j>``, j counting the kept ones from 0. With ``cascade`` (the original's
-    default) the regions there are include those accepted from the sources before k; without it they are the primary's
-    alone. Nothing is removed from the primary, and regions of one source are not compared with each other.
+    iou_high[k]``; k counts from 1, or on from the primary's own if that is a fused set. It is named ``app_<k>_<j>``,
+    j counting the kept ones from 0. With ``cascade`` (the original's default) the regions there are include those
+    accepted from the sources before k; without it they are the primary's alone. Nothing is removed from the primary,
+    and regions of one source are not compared with each other.
 
     Raises :class:`UserError` if the sources describe other vertices, or if there is not one bound a source.
     """

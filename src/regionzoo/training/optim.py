@@ -66,14 +66,14 @@ class Optimizer:
         chosen = leaf_parameters(network) if one_cycle else [p for p in network.parameters() if p.requires_grad]
         self.named = {names[id(p)]: p for p in chosen}
         params = list(self.named.values())
-        # One fused pass over all tensors where the platform has it; the arithmetic is that of the plain loop.
+        # One pass over the memory instead of ten.
         if one_cycle:
             self.adam: torch.optim.Adam | torch.optim.AdamW = torch.optim.Adam(
-                params, lr=recipe.lr, betas=(recipe.moms[0], 0.99), eps=1e-8, weight_decay=0.0, foreach=True
+                params, lr=recipe.lr, betas=(recipe.moms[0], 0.99), eps=1e-8, weight_decay=0.0, fused=True
             )
         else:
             self.adam = torch.optim.AdamW(
-                params, lr=recipe.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=recipe.weight_decay, foreach=True
+                params, lr=recipe.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=recipe.weight_decay, fused=True
             )
 
     def set_rates(self, now: Rates) -> None:
