@@ -243,6 +243,17 @@ def run(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def plot(
+    result: Annotated[Path, typer.Argument(help="A folder of results, such as results/scannet_b15n4.")],
+) -> None:
+    """Draw a result's training curves and per-class IoU as PNG files beside its metrics.json."""
+    from regionzoo.report.figures import draw_result
+
+    for path in draw_result(result):
+        print(path)
+
+
+@app.command(rich_help_panel=PEOPLE)
 def check(
     metrics: Annotated[list[Path], typer.Argument(help="metrics.json files.")],
     expected: Annotated[Path, typer.Option(help="Expected ranges.")] = Path("docs/expected.yaml"),

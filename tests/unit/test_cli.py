@@ -15,7 +15,7 @@ from regionzoo.errors import UserError
 from regionzoo.overrides import overridden
 from regionzoo.report.check import check_files
 
-COMMANDS = ("raw", "preprocess", "regions", "fuse", "text", "train", "evaluate", "rows", "run", "check")
+COMMANDS = ("raw", "preprocess", "regions", "fuse", "text", "train", "evaluate", "rows", "run", "plot", "check")
 
 
 def regionzoo(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from tiny_rooms import TinyRow, make_tiny_row
 
 from regionzoo.artifacts import read_json
 from regionzoo.classes import class_set
 from regionzoo.errors import UserError
+from regionzoo.report.figures import draw_result
 from regionzoo.scenes.store import load_scene
 from regionzoo.settings.train import EvaluateSettings
 from regionzoo.stages import evaluate, train
@@ -111,6 +113,14 @@ def test_any_number_of_processes_counts_each_scene_once(
     for key in ("metrics", "per_class"):
         assert several[key] == alone[key]
     assert several["data"]["scenes"] == 3 and several["data"]["points"] == alone["data"]["points"]
+
+
+def test_figures_are_drawn(row: tuple[TinyRow, Path]) -> None:
+    paths = draw_result(row[1])
+    assert [path.name for path in paths] == ["history.png", "per_class.png"]
+    for path in paths:
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        assert pixels.shape == (540, 960, 3) and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 20
 
 
 def test_an_unknown_protocol_is_refused(row: tuple[TinyRow, Path]) -> None:

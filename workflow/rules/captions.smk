@@ -37,7 +37,9 @@ rule fuse:
         scenes=ancient("data/{dataset}/scenes"),
         primary_manifest=fused_path("data/{dataset}/captions/{primary}.manifest.json"),
         primary=ancient(fused_path("data/{dataset}/captions/{primary}")),
-        supplementary_manifest=fused_path("data/{dataset}/captions/{supplementary}.manifest.json"),
+        supplementary_manifest=fused_path(
+            "data/{dataset}/captions/{supplementary}.manifest.json"
+        ),
         supplementary=ancient(fused_path("data/{dataset}/captions/{supplementary}")),
     output:
         captions=directory("data/{dataset}/captions/{fused}"),

@@ -43,7 +43,11 @@ def fused_path(pattern):
 
     def path(wildcards):
         entry = PARAMS.caption_sets[wildcards.fused]
-        return pattern.format(dataset=entry.dataset, primary=entry.primary, supplementary=entry.supplementary)
+        return pattern.format(
+            dataset=entry.dataset,
+            primary=entry.primary,
+            supplementary=entry.supplementary,
+        )
 
     return path
 

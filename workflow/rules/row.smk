@@ -21,10 +21,10 @@ rule train:
         "logs/train/{row}.log",
     benchmark:
         "logs/train/{row}.tsv"
+    retries: 1
     conda:
         "../../environment.yml"
     threads: 8
-    retries: 1
     resources:
         # Number of GPUs, each with a process of its own; 0 trains on a GPU if there is one, otherwise on the CPU.
         gpu=0,

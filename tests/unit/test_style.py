@@ -1,0 +1,81 @@
+"""House rules that a machine can check."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TOOLS = Path(sys.executable).parent
+
+
+def tool(repository: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(TOOLS / command[0]), *command[1:]], cwd=repository, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("snakefmt", "--check", "workflow"),
+        ("snakemake", "--lint"),
+        ("lint-imports",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_clean(repository: Path, command: tuple[str, ...]) -> None:
+    done = tool(repository, *command)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+
+
+def sources(repository: Path) -> list[Path]:
+    return [
+        path for folder in ("src", "tests", "workflow", "benchmarks") for path in (repository / folder).rglob("*.py")
+    ]
+
+
+def test_small_rooms(repository: Path) -> None:
+    long = {str(p): n for p in sources(repository) if (n := len(p.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_nothing_unpickles_or_evaluates(repository: Path) -> None:
+    bad = re.compile(
+        r"(^|[^_.a-z])(pickle|dill|joblib)\.load|allow_pickle=True|weights_only=False|(^|[^._a-zA-Z])eval\("
+    )
+    found = [
+        f"{path}:{number}"
+        for path in (repository / "src").rglob("*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if bad.search(line)
+    ]
+    assert found == []
+
+
+def test_one_lock_for_conda_and_pip(repository: Path) -> None:
+    lines = [line for line in (repository / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^ ]+", line) for line in lines)
+    environment = yaml.safe_load((repository / "environment.yml").read_text())
+    pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert "-r requirements.lock" in pip
+    locked = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    project = (repository / "pyproject.toml").read_text()
+    block = project[project.index("dependencies = [") : project.index("[project.scripts]")]
+    named = {
+        re.sub(r"[-_.]+", "-", name).lower()
+        for name in re.findall(r'"([A-Za-z0-9._-]+)(?:\[\w+\])?[><=]*[^"]*"', block)
+    }
+    assert named - locked == set()
+
+
+def test_the_readme_test_command_is_what_ci_runs(repository: Path) -> None:
+    readme, ci = (repository / "README.md").read_text(), (repository / ".ci" / "run").read_text()
+    command = ci.strip().splitlines()[-1]
+    assert command.endswith("&& pytest") and command in readme
