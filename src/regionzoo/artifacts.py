@@ -104,11 +104,12 @@ def tree_hashes(
     root: str | Path,
     keep: Callable[[str], bool] = lambda relative: True,
     workers: int = 4,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, str]:
     """SHA-256 of every regular file below ``root`` for which ``keep(relative path)``; hidden files are left out.
 
     Returns ``{posix path relative to root: hex digest}`` sorted by path. Hashing releases the interpreter
-    lock, so threads use the cores.
+    lock, so threads use the cores. ``progress`` is called with (files hashed, files in all).
     """
     root = Path(root)
     names = []
@@ -120,7 +121,12 @@ def tree_hashes(
                 names.append(relative)
     names.sort()
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        return dict(zip(names, pool.map(lambda name: sha256_file(root / name), names), strict=True))
+        hashes = {}
+        for name, digest in zip(names, pool.map(lambda name: sha256_file(root / name), names), strict=True):
+            hashes[name] = digest
+            if progress:
+                progress(len(hashes), len(names))
+        return hashes
 
 
 def write_manifest(path: str | Path, files: dict[str, str], facts: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ class Meter:
         if self.quiet:
             return
         if self._bar:
-            self._bar.update(self._task, completed=done, note=note)
+            self._bar.update(self._task, completed=done, total=self.total, note=note)
             return
         now = time.monotonic()
         if now - self._shown < LINE_EVERY and done < self.total:

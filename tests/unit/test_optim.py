@@ -77,7 +77,7 @@ def test_one_cycle_step_is_decay_then_adam() -> None:
     second = {name: np.zeros_like(value) for name, value in values.items()}
     x = torch.randn(8, 3)
     for step in range(1, 5):
-        net.zero_grad()
+        optimizer.gradient.zero_()
         net(x).square().mean().backward()
         now = rates(ONE_CYCLE, step * 100, 0, 1000)
         optimizer.set_rates(now)
@@ -95,15 +95,26 @@ def test_one_cycle_step_is_decay_then_adam() -> None:
     assert net.scale.item() == 2.0
 
 
+def test_every_gradient_is_a_view_of_one_vector() -> None:
+    net = Net()
+    optimizer = Optimizer(net, ONE_CYCLE)
+    net(torch.randn(8, 3)).sum().backward()
+    whole = torch.cat([p.grad.reshape(-1) for p in optimizer.named.values()])
+    assert torch.equal(whole, optimizer.gradient) and optimizer.gradient.abs().sum() > 0
+    optimizer.gradient.zero_()
+    assert all(not p.grad.any() for p in optimizer.named.values())
+
+
 def test_scaler_skips_overflow_and_restarts() -> None:
-    weight = nn.Parameter(torch.ones(3))
+    gradient = torch.full((3,), 2 * 65536.0)
     scaler = LossScaler(True)
-    scaler.scaled((weight * 2).sum()).backward()
-    assert scaler.unscale([weight]) and weight.grad.tolist() == [2.0, 2.0, 2.0]
-    weight.grad = torch.tensor([1.0, float("inf"), 1.0])
-    assert not scaler.unscale([weight]) and scaler.scale == 32768.0
+    assert scaler.scaled(torch.tensor(2.0)).item() == 2 * 65536.0
+    assert scaler.unscale(gradient) and gradient.tolist() == [2.0, 2.0, 2.0]
+    assert not scaler.unscale(torch.tensor([1.0, float("inf"), 1.0])) and scaler.scale == 32768.0
     scaler.restart()
     assert scaler.scale == 65536.0
+    for _ in range(LossScaler.INTERVAL):
+        assert scaler.unscale(gradient)
+    assert scaler.scale == 131072.0
     off = LossScaler(False)
-    weight.grad = torch.full((3,), float("nan"))
-    assert off.unscale([weight]) and off.scale == 1.0
+    assert off.unscale(torch.full((3,), float("nan"))) and off.scale == 1.0

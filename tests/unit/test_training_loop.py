@@ -6,16 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from safetensors.torch import load_file
 from tiny_rooms import TinyRow, make_tiny_row
 from torch import nn
 
 from regionzoo.models.norm import VoxelNorm
+from regionzoo.settings.train import TrainSettings
 from regionzoo.stages import train as stage
 from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
@@ -38,8 +40,6 @@ def trained(tiny: TinyRow, out: Path, **recipe: object) -> dict[str, torch.Tenso
     settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update=recipe)})
     paths = stage.TrainPaths(tiny.scenes, tiny.captions, tiny.text, out, out / "state")
     stage.run(settings, paths, CPU)
-    from safetensors.torch import load_file
-
     return load_file(out / "model.safetensors")
 
 
@@ -141,7 +141,7 @@ def test_gradients_are_the_mean_over_shards_and_buffers_are_shard_zeros(tiny: Ti
     grads = []
     for shard in shards:
         two.network.load_state_dict(before)
-        two.network.zero_grad()
+        two.optimizer.gradient.zero_()
         two.network(shard.batch).losses.total.backward()
         grads.append(
             {n: torch.zeros_like(p) if p.grad is None else p.grad.clone() for n, p in two.optimizer.named.items()}
@@ -173,26 +173,64 @@ def test_captions_off_uses_no_caption_file(tiny: TinyRow, tmp_path: Path) -> Non
     assert {float(line.split(",")[column]) for line in history[1:]} == {0.0}
 
 
+def command(settings: TrainSettings, tiny: TinyRow, out: Path, processes: int) -> list[str]:
+    """Arguments of the command line that trains ``settings`` into ``out``."""
+    arguments = [
+        "-m", "regionzoo", "train", "--settings", settings.canonical(), "--scenes", tiny.scenes,
+        "--captions", tiny.captions, "--text", tiny.text, "--out", out, "--state", out / "state", "--device", "cpu",
+        "--threads", "1", "--processes", processes,
+    ]  # fmt: skip
+    return [str(argument) for argument in arguments]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def test_two_processes_compute_what_one_computes(tiny: TinyRow, tmp_path: Path) -> None:
     settings = tiny.settings.model_copy(
         update={"recipe": tiny.settings.recipe.model_copy(update={"shards": 2, "scenes_per_shard": 1})}
     )
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    calls = {"one": ([], 1), "two": ([], 2), "torchrun": (torchrun, 0)}
     outputs = {}
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        arguments = [
-            "train", "--settings", settings.canonical(), "--scenes", tiny.scenes, "--captions", tiny.captions,
-            "--text", tiny.text, "--out", out, "--state", out / "state", "--device", "cpu", "--threads", "1",
-            "--processes", processes,
-        ]  # fmt: skip
-        command = [sys.executable, "-m", "regionzoo", *map(str, arguments)]
+    for name, (launcher, processes) in calls.items():
+        out = tmp_path / name
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+            [sys.executable, *launcher, *command(settings, tiny, out, processes)],
+            capture_output=True, text=True, timeout=300, env=ENVIRONMENT,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
-        from safetensors.torch import load_file
-
-        outputs[processes] = load_file(out / "model.safetensors")
+        outputs[name] = load_file(out / "model.safetensors")
     # Two numbers have one sum in whatever order, so even the bits agree.
-    assert same(outputs[1], outputs[2])
-    assert yaml.safe_load((tmp_path / "2" / "config.json").read_text())["cost"]["processes"] == 2
+    assert same(outputs["one"], outputs["two"]) and same(outputs["one"], outputs["torchrun"])
+    for name, processes in (("one", 1), ("two", 2), ("torchrun", 2)):
+        assert json.loads((tmp_path / name / "config.json").read_text())["cost"]["processes"] == processes
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(tiny: TinyRow, tmp_path: Path) -> None:
+    long = tiny.settings.recipe.model_copy(update={"epochs": 60, "shards": 2, "scenes_per_shard": 1})
+    settings = tiny.settings.model_copy(update={"recipe": long})
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for out in (whole, broken):
+        run = subprocess.Popen(
+            [sys.executable, *command(settings, tiny, out, 2)], env=ENVIRONMENT, stderr=subprocess.PIPE
+        )
+        if out == broken:
+            state = broken / "state" / "state.safetensors"
+            while not state.exists():
+                assert run.poll() is None, run.stderr.read()
+                time.sleep(0.02)
+            run.kill()
+        run.communicate(timeout=300)
+    assert run.returncode != 0 and not (broken / "model.safetensors").exists()
+    # The children died with their parent: nobody writes the state any more.
+    time.sleep(0.5)
+    before = state.stat().st_mtime_ns
+    time.sleep(1.0)
+    assert state.stat().st_mtime_ns == before
+    subprocess.run(
+        [sys.executable, *command(settings, tiny, broken, 2)], env=ENVIRONMENT, check=True, capture_output=True
+    )
+    assert same(load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors"))
+    history = [line.split(",")[0] for line in (broken / "history.csv").read_text().splitlines()[1:]]
+    assert history == [str(epoch) for epoch in range(1, 61)]

@@ -131,6 +131,16 @@ def rename_scenes(root: Path) -> None:
         path.write_text("".join(f"{renamed(line)}\n" for line in path.read_text().split()))
 
 
+def test_one_run_with_another_setting_is_kept_apart_and_recorded(copy: Project) -> None:
+    before = (copy.folder / ROW).read_bytes()
+    done = copy.run("regionzoo", "run", "scannet_b15n4", "--tag", "slow", "--set", "recipe.lr=1e-3", "--set", "seed=5")
+    assert done.code == 0, done.text[-3000:]
+    metrics = read_json(copy.folder / "results" / "scannet_b15n4+slow" / "metrics.json")
+    assert metrics["row"] == "scannet_b15n4+slow" and metrics["seed"] == 5
+    assert metrics["overrides"] == {"recipe.lr": 0.001, "seed": 5}
+    assert (copy.folder / ROW).read_bytes() == before and copy.snakemake("-n", ROW).nothing
+
+
 def test_the_repository_holds_no_built_result() -> None:
     import subprocess
 

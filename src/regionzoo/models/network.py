@@ -130,7 +130,7 @@ class RegionNet(nn.Module):
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
-        """Scores of every point in the module's current mode; call ``eval()`` before."""
+        """Scores of every point in the module's current mode; switch to evaluation before."""
         feats, binary = self.encode(batch)
         logits = self.task_head(feats).float()
         return Prediction(logits, None if binary is None else binary.float(), batch.v2p, self.partition)

@@ -43,7 +43,13 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
         folders = relative.split("/")[:-1]
         return is_raw_input(relative) and (not folders or not wanted.isdisjoint(folders))
 
-    files = tree_hashes(root, keep, workers)
+    with Meter("hash raw files", 1) as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter.total = total
+            meter.update(done)
+
+        files = tree_hashes(root, keep, workers, progress)
     _point(link, target)
     facts |= {"dataset": settings.dataset, "scenes": {split: len(scene_ids) for split, scene_ids in splits.items()}}
     write_manifest(manifest, files, facts)

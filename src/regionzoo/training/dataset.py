@@ -17,6 +17,9 @@ from regionzoo.text.table import TextTable
 from regionzoo.training.augment import augment
 from regionzoo.training.labels import binary_labels, training_labels
 
+# Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
+# ScanNet in every process would take 5 GB each.
+KEPT_SCENES = 128
 # Draws of another scene after a crop that kept no point, before the data are declared unusable.
 MAX_REDRAWS = 20
 
@@ -64,7 +67,7 @@ def evaluation_item(scene: Scene, voxel_size: float) -> Item:
 
 
 class TrainingScenes:
-    """The training scenes of a row, kept in memory once read, with their captions if there are any to use."""
+    """The training scenes of a row, with their captions if there are any to use."""
 
     def __init__(
         self,
@@ -92,6 +95,8 @@ class TrainingScenes:
             if self.captions_dir is not None:
                 captions = load_captions(self.captions_dir / f"{scene_id}.safetensors", scene.coords_sha256)
                 texts = self.table.lookup(captions.texts)
+            if len(self._cache) >= KEPT_SCENES:
+                self._cache.pop(next(iter(self._cache)))
             self._cache[scene_id] = scene, captions, texts
         return self._cache[scene_id]
 

@@ -56,13 +56,10 @@ def world(device: str = "auto") -> Iterator[World]:
 
 
 def sum_over_world(tensors: Sequence[Tensor], here: World) -> None:
-    """Replace each tensor (all of one dtype) by its sum over the processes, in one message."""
-    if here.size == 1 or not tensors:
-        return
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    dist.all_reduce(flat)
-    for tensor, piece in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-        tensor.copy_(piece.view_as(tensor))
+    """Replace each tensor by its sum over the processes."""
+    if here.size > 1:
+        for tensor in tensors:
+            dist.all_reduce(tensor)
 
 
 def wait_for_all(here: World) -> None:

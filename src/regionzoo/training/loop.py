@@ -108,7 +108,7 @@ class Trainer:
             now = rates(self.settings.recipe, done, epoch, total)
             self.optimizer.set_rates(now)
             terms = self._gradients(shards, scaler)
-            if scaler.unscale(list(self.optimizer.named.values())):
+            if scaler.unscale(self.optimizer.gradient):
                 self.optimizer.step()
             else:
                 skipped += 1
@@ -134,10 +134,9 @@ class Trainer:
         return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
 
     def _gradients(self, shards: list[Shard], scaler: LossScaler) -> torch.Tensor:
-        """Mean gradient over all shards of all processes into ``.grad``; float32 [4] mean loss terms."""
+        """Mean gradient over all shards of all processes into the optimiser; returns float32 [4] mean loss terms."""
         recipe, device = self.settings.recipe, self.here.device
-        parameters = list(self.optimizer.named.values())
-        self.network.zero_grad(set_to_none=True)
+        self.optimizer.gradient.zero_()
         terms = torch.zeros(len(TERMS), device=device)
         for shard in shards:
             batch = shard.batch.to(device, non_blocking=True)
@@ -150,12 +149,7 @@ class Trainer:
             scaler.scaled(losses.total / recipe.shards).backward()
             parts = torch.stack([losses.total, losses.seg, losses.binary, losses.caption])
             terms += parts.detach().float() / recipe.shards
-        grads = []
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            grads.append(parameter.grad)
-        sum_over_world([*grads, terms], self.here)
+        sum_over_world((self.optimizer.gradient, terms), self.here)
         return terms
 
 

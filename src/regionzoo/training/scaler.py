@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class LossScaler:
@@ -30,14 +28,12 @@ class LossScaler:
         """The loss to call backward on."""
         return loss * self.scale if self.enabled else loss
 
-    def unscale(self, parameters: Sequence[nn.Parameter]) -> bool:
-        """Divide the gradients by the scale; False (and a smaller scale) if any is not finite."""
+    def unscale(self, gradient: Tensor) -> bool:
+        """Divide the gradient by the scale; False (and a smaller scale) if any number in it is not finite."""
         if not self.enabled:
             return True
-        grads = [p.grad for p in parameters if p.grad is not None]
-        torch._foreach_mul_(grads, 1 / self.scale)
-        norms = torch.stack(torch._foreach_norm(grads))
-        if not bool(torch.isfinite(norms).all()):
+        gradient.mul_(1 / self.scale)
+        if not bool(torch.isfinite(gradient).all()):
             self.scale *= self.BACKOFF
             self._good = 0
             return False
