@@ -15,7 +15,7 @@ import typer
 
 from regionzoo import __version__
 from regionzoo.errors import UserError
-from regionzoo.launch import choose_processes, launch
+from regionzoo.launch import choose_processes, launch, threads_each
 
 PEOPLE = "For people"
 STAGES = "Stages (the rules of the workflow call these)"
@@ -62,7 +62,7 @@ Manifest = Annotated[Path, typer.Option(help="Content manifest to write beside t
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")]
 EngineOption = Annotated[Engine, typer.Option(help="Engine of the sparse convolutions; results agree within rounding.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads of torch; 0: its own choice.")]
+Threads = Annotated[int, typer.Option(min=0, help="Cores for torch, shared by the processes; 0: all.")]
 Processes = Annotated[
     int, typer.Option(min=0, help="Processes on this machine, one a GPU; 0: one, or on a CPU one a core and shard.")
 ]
@@ -170,7 +170,7 @@ def train(
     from regionzoo.stages._runtime import Runtime
 
     paths = stage.TrainPaths(scenes=scenes, captions=captions, text=text, out=out, state=state)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads // count, loaders))
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, count), loaders))
 
 
 @app.command(rich_help_panel=STAGES)
@@ -194,7 +194,7 @@ def evaluate(
     from regionzoo.stages._runtime import Runtime
 
     paths = stage.EvaluatePaths(scenes=scenes, captions=captions, text=text, result=result)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads // max(processes, 1)))
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, processes)))
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -232,7 +232,7 @@ def run(
     from regionzoo.stages import train as train_stage
     from regionzoo.stages._runtime import Runtime
 
-    runtime = Runtime(device.value, engine.value, threads // count)
+    runtime = Runtime(device.value, engine.value, threads_each(threads, count))
     out = Path("results") / settings.row
     paths = train_stage.TrainPaths(inputs.scenes, inputs.captions, inputs.text, out, Path("runs") / settings.row)
     train_stage.run(settings, paths, runtime)

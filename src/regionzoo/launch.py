@@ -33,6 +33,13 @@ def choose_processes(requested: int, shards: int, threads: int, device: str) -> 
     return max(n for n in range(1, shards + 1) if shards % n == 0 and n <= max(cores, 1)) if device == "cpu" else 1
 
 
+def threads_each(threads: int, processes: int) -> int:
+    """Torch threads of one of several processes that share ``threads`` cores (0: all); alone, as asked."""
+    if processes <= 1:
+        return threads
+    return max(1, (threads or len(os.sched_getaffinity(0))) // processes)
+
+
 def launch(processes: int) -> None:
     """Run this very command in ``processes`` processes and exit with their status; return if there is no need to."""
     if processes <= 1 or "WORLD_SIZE" in os.environ:
