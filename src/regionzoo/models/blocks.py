@@ -38,10 +38,6 @@ class SparseConv(nn.Module):
         bound = 1 / math.sqrt(in_channels * k**3)
         nn.init.uniform_(self.weight, -bound, bound)
 
-    def forward(self, feats: Tensor, grid: Grid) -> Tensor:
-        """[V, in] -> [V', out]."""
-        raise NotImplementedError
-
     def extra_repr(self) -> str:
         return f"{self.weight.shape[-1]}, {self.weight.shape[0]}, level={self.level}"
 
