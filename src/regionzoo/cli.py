@@ -138,6 +138,17 @@ def fuse(
 
 
 @app.command(rich_help_panel=STAGES)
+def features(
+    settings: SettingsJson, raw: Raw, scenes: Scenes, out: Out, manifest: Manifest, workers: Workers = 1
+) -> None:
+    """Import or fuse the point features that networks are distilled from."""
+    from regionzoo.settings.data import FeatureSettings
+    from regionzoo.stages import features as stage
+
+    stage.run(FeatureSettings.parse(settings), raw, scenes, out, manifest, workers)
+
+
+@app.command(rich_help_panel=STAGES)
 def text(settings: SettingsJson, captions: Captions, out: Out) -> None:
     """Encode class prompts and captions into a table of unit vectors."""
     from regionzoo.settings.data import TextSettings
@@ -151,6 +162,7 @@ def train(
     settings: SettingsJson,
     scenes: Scenes,
     captions: Captions,
+    features: Annotated[Path, typer.Option(help="Folder of the feature store (rows with distillation).")],
     text: Text,
     out: Out,
     state: Annotated[Path, typer.Option(help="Folder of the resume state; removed when the training is done.")],
@@ -169,32 +181,91 @@ def train(
     from regionzoo.stages import train as stage
     from regionzoo.stages._runtime import Runtime
 
-    paths = stage.TrainPaths(scenes=scenes, captions=captions, text=text, out=out, state=state)
+    paths = stage.TrainPaths(scenes=scenes, captions=captions, features=features, text=text, out=out, state=state)
     stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, count), loaders))
+
+
+@app.command(rich_help_panel=STAGES)
+def predict_scenes(
+    settings: SettingsJson,
+    scenes: Scenes,
+    captions: Captions,
+    text: Text,
+    result: Annotated[Path, typer.Option(help="Folder with model.safetensors and config.json.")],
+    out: Out,
+    manifest: Manifest,
+    device: DeviceOption = Device.auto,
+    engine: EngineOption = Engine.native,
+    threads: Threads = 0,
+    processes: Processes = 0,
+) -> None:
+    """Run a trained network over the validation scenes and save its predictions."""
+    from regionzoo.settings.train import PredictSettings
+
+    checked = PredictSettings.parse(settings)
+    launch(processes)
+    from regionzoo.stages import predict as stage
+    from regionzoo.stages._runtime import Runtime
+
+    paths = stage.PredictPaths(scenes=scenes, captions=captions, text=text, result=result, out=out, manifest=manifest)
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, processes)))
 
 
 @app.command(rich_help_panel=STAGES)
 def evaluate(
     settings: SettingsJson,
     scenes: Scenes,
-    captions: Captions,
-    text: Text,
-    result: Annotated[Path, typer.Option(help="Folder with model.safetensors and config.json.")],
-    device: DeviceOption = Device.auto,
-    engine: EngineOption = Engine.native,
-    threads: Threads = 0,
-    processes: Processes = 0,
+    predictions: Annotated[Path, typer.Option(help="Folder of saved predictions.")],
+    out: Out,
 ) -> None:
-    """Score a trained row on the validation scenes and write metrics.json."""
+    """Score saved predictions under a row's protocols and write metrics.json."""
     from regionzoo.settings.train import EvaluateSettings
-
-    checked = EvaluateSettings.parse(settings)
-    launch(processes)
     from regionzoo.stages import evaluate as stage
-    from regionzoo.stages._runtime import Runtime
 
-    paths = stage.EvaluatePaths(scenes=scenes, captions=captions, text=text, result=result)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, processes)))
+    stage.run(EvaluateSettings.parse(settings), scenes, predictions, out)
+
+
+@app.command(rich_help_panel=STAGES)
+def tables(
+    settings: Annotated[
+        str, typer.Option("--settings", help="Settings as JSON, as the workflow passes them; default: from --params.")
+    ] = "",
+    results: Annotated[Path, typer.Option(help="Folder with a folder of results a row.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Folder for the tables and plots.")] = Path("results/tables"),
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Write the published tables beside the rebuilt rows: Markdown, CSV, LaTeX, HTML and plots.
+
+    Rows that are not built yet, or whose files are damaged, say so in their line.
+    """
+    from regionzoo.config import load_params
+    from regionzoo.settings.train import TablesSettings
+    from regionzoo.stages import tables as stage
+
+    stage.run(TablesSettings.parse(settings) if settings else load_params(params).tables(), results, out)
+
+
+@app.command(rich_help_panel=PEOPLE)
+def score(
+    predictions: Annotated[
+        Path | None, typer.Argument(help="Saved predictions, such as results/scannet_b15n4/predictions.")
+    ] = None,
+    protocol: Annotated[
+        list[str], typer.Option("--protocol", metavar="ID", help="Protocol; repeatable; default: all that fit.")
+    ] = [],  # noqa: B006
+    scenes: Scenes = Path("data/scannet/scenes"),
+    out: Annotated[Path | None, typer.Option(help="Also write the scores as JSON.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the protocols and stop.")] = False,
+) -> None:
+    """Score saved predictions under other evaluation protocols, without the model."""
+    from regionzoo.evaluation.command import print_protocols, score_command
+
+    if list_:
+        print_protocols()
+        return
+    if predictions is None:
+        raise UserError("score: name a predictions folder, such as results/scannet_b15n4/predictions, or --list")
+    score_command(predictions, protocol, scenes, out)
 
 
 @app.command(rich_help_panel=PEOPLE)
@@ -210,7 +281,7 @@ def run(
     row: Annotated[str, typer.Argument(help="A row of params.yaml.")],
     tag: Annotated[str, typer.Option(help="Name of this run; results go to results/<row>+<tag>.")],
     set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override, such as recipe.lr=0.01; repeatable.")
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override, such as lr=0.01; repeatable.")
     ] = [],  # noqa: B006
     params: ParamsFile = Path("params.yaml"),
     device: DeviceOption = Device.auto,
@@ -220,25 +291,39 @@ def run(
 ) -> None:
     """Train and score a row once with other settings, on the inputs that the workflow has built.
 
-    Keys are those of a row's config.json, for example recipe.epochs=2, caption.weight=0 or seed=1. The override is
+    Keys are those of a row's config.json, for example lr=0.01, recipe.epochs=2 (0: the untrained network),
+    caption.weight=0 or seed=1. The override is
     written into config.json and metrics.json of results/<row>+<tag>; the row's own results stay as they are.
     """
     from regionzoo.overrides import overridden
 
-    settings, protocol, inputs = overridden(params, row, tag, set_)
-    count = choose_processes(processes, settings.recipe.shards, threads, device.value)
+    one = overridden(params, row, tag, set_)
+    count = choose_processes(processes, one.train.recipe.shards, threads, device.value)
     launch(count)
     from regionzoo.stages import evaluate as evaluate_stage
+    from regionzoo.stages import predict as predict_stage
     from regionzoo.stages import train as train_stage
     from regionzoo.stages._runtime import Runtime
 
     runtime = Runtime(device.value, engine.value, threads_each(threads, count))
-    out = Path("results") / settings.row
-    paths = train_stage.TrainPaths(inputs.scenes, inputs.captions, inputs.text, out, Path("runs") / settings.row)
-    train_stage.run(settings, paths, runtime)
-    scored = evaluate_stage.EvaluatePaths(inputs.scenes, inputs.captions, inputs.text, out)
-    evaluate_stage.run(protocol, scored, runtime)
+    out, inputs = Path("results") / one.train.row, one.inputs
+    predictions = out / "predictions"
+    train_stage.run(
+        one.train,
+        train_stage.TrainPaths(
+            inputs.scenes, inputs.captions, inputs.features, inputs.text, out, Path("runs") / one.train.row
+        ),
+        runtime,
+    )
+    predict_stage.run(
+        one.predict,
+        predict_stage.PredictPaths(
+            inputs.scenes, inputs.captions, inputs.text, out, predictions, out / "predictions.manifest.json"
+        ),
+        runtime,
+    )
     if os.environ.get("RANK", "0") == "0":
+        evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out)
         print(f"{out / 'metrics.json'}")
 
 

@@ -20,7 +20,10 @@ PACKAGE = "regionzoo"
 SOURCE = Path(__file__).resolve().parents[1]
 """The folder ``src`` that this package runs from."""
 
-DATA = {"regionzoo.classes": ("data/scannet20.csv", "data/scannet200.csv")}
+DATA = {
+    "regionzoo.classes": ("data/scannet20.csv", "data/scannet200.csv"),
+    "regionzoo.evaluation.protocols": ("data/protocols.yaml",),
+}
 # Kept out of every closure: a new version number, the wording of an error or a progress bar changes no result.
 NEUTRAL = ("regionzoo", "regionzoo.errors", "regionzoo.progress")
 

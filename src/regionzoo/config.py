@@ -5,17 +5,18 @@ The Snakefile, the DVC stages, the tables and the tests are derived from this; n
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self, TypeVar
 
 import yaml
 from pydantic import model_validator
 
-from regionzoo.classes import class_set
 from regionzoo.errors import UserError
-from regionzoo.settings.base import Count, Positive, Seed, Settings
+from regionzoo.references import check_names
+from regionzoo.settings.base import Count, NonNegative, Positive, Seed, Settings
 from regionzoo.settings.data import (
+    FeatureSettings,
+    FeatureSource,
     FuseSettings,
     PreprocessSettings,
     RawSettings,
@@ -26,13 +27,18 @@ from regionzoo.settings.data import (
 )
 from regionzoo.settings.train import (
     Augmentation,
+    Classes,
     EvaluateSettings,
     Network,
+    PredictSettings,
     Published,
     Recipe,
     RowTraining,
+    TablesSettings,
     TrainSettings,
 )
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class DatasetParams(Settings):
@@ -44,20 +50,33 @@ class DatasetParams(Settings):
     exclude: tuple[str, ...]
 
 
+class RowEvaluation(Settings):
+    """Section ``rows.<row>.evaluate``: the row's own protocol, and others that its predictions are scored under too."""
+
+    protocol: str
+    also: tuple[str, ...] = ()
+
+
 class Row(Settings):
     """Section ``rows.<row>``: what it is made of, how it trains, how it is scored."""
 
     dataset: str
     captions: str
     text: str
+    features: str
     train: RowTraining
     evaluate: RowEvaluation
 
 
-class RowEvaluation(Settings):
-    """Section ``rows.<row>.evaluate``."""
+class SharedRow(Settings):
+    """Section ``shared_rows.<row>``: another row's weights asked for other classes."""
 
-    protocol: str
+    dataset: str
+    weights: str
+    captions: str
+    text: str
+    classes: Classes
+    evaluate: RowEvaluation
 
 
 class SmallText(Settings):
@@ -66,21 +85,39 @@ class SmallText(Settings):
     encoder: str
 
 
+class SmallFeatures(Settings):
+    """What the scale ``small`` replaces in every feature source but "none"."""
+
+    provider: Literal["simulated"]
+    chunks: Count
+    chunk_points: Count
+    noise: NonNegative
+
+
 class SmallRecipe(Settings):
-    """What the scale ``small`` replaces in every recipe."""
+    """What the scale ``small`` replaces in a recipe."""
 
     epochs: Count
     shards: Count
     scenes_per_shard: Count
     repeat: Count
     voxel_size: Positive
+    step_epoch: Seed = 50
+
+
+class SmallModel(Settings):
+    """What the scale ``small`` replaces in a network."""
+
+    widths: tuple[Count, ...]
 
 
 class Small(Settings):
-    """Section ``scales.small``."""
+    """Section ``scales.small``: recipes and models by name."""
 
     text: SmallText
-    recipe: SmallRecipe
+    features: SmallFeatures
+    recipes: dict[str, SmallRecipe]
+    models: dict[str, SmallModel]
 
 
 class Scales(Settings):
@@ -99,51 +136,18 @@ class Params(Settings):
     region_sources: dict[str, RegionSource]
     caption_sets: dict[str, FuseSettings]
     text: dict[str, TextSettings]
+    feature_sources: dict[str, FeatureSource]
     recipes: dict[str, Recipe]
     models: dict[str, Network]
     augmentations: dict[str, Augmentation]
     rows: dict[str, Row]
+    shared_rows: dict[str, SharedRow]
     published: dict[str, Published]
     scales: Scales
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for section in ("data", "region_sources", "caption_sets", "text", "recipes", "models", "augmentations", "rows"):
-            for name in getattr(self, section):
-                # Names become file names and parts of DVC's dotted keys.
-                if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                    raise ValueError(f"{section}: the name '{name}' may hold letters, digits, '_' and '-' only")
-        both = set(self.region_sources) & set(self.caption_sets)
-        if both:
-            raise ValueError(f"region_sources and caption_sets share the name '{min(both)}'; names must differ")
-        captions = [*self.region_sources, *self.caption_sets]
-        for key, source in self.region_sources.items():
-            _known(source.dataset, self.data, f"region_sources.{key}.dataset", "data set")
-        for key, caption_set in self.caption_sets.items():
-            _known(caption_set.dataset, self.data, f"caption_sets.{key}.dataset", "data set")
-            for name in (caption_set.primary, caption_set.supplementary):
-                _known(name, captions, f"caption_sets.{key}", "region source or caption set")
-        for key, table in self.text.items():
-            _known(table.dataset, self.data, f"text.{key}.dataset", "data set")
-            _known(table.captions, captions, f"text.{key}.captions", "region source or caption set")
-        for key, row in self.rows.items():
-            where = f"rows.{key}"
-            _known(row.dataset, self.data, f"{where}.dataset", "data set")
-            _known(row.captions, captions, f"{where}.captions", "region source or caption set")
-            _known(row.text, self.text, f"{where}.text", "text table")
-            _known(row.train.recipe, self.recipes, f"{where}.train.recipe", "recipe")
-            _known(row.train.model, self.models, f"{where}.train.model", "model")
-            _known(row.train.augmentation, self.augmentations, f"{where}.train.augmentation", "augmentation")
-            if self.text[row.text].captions != row.captions or self.text[row.text].classes != row.train.classes:
-                raise ValueError(f"{where}: text table '{row.text}' is for other captions or classes than the row's")
-            names = class_set(row.train.classes).names
-            for name in (*row.train.novel, *row.train.ignore):
-                _known(name, names, f"{where}.train", "class")
-        for key in self.published:
-            _known(key, self.rows, f"published.{key}", "row")
-        for key, dataset in self.data.items():
-            if dataset.root is None and key not in self.synthetic:
-                raise ValueError(f"data.{key}.root is null and synthetic.{key} is missing")
+        check_names(self)
         return self
 
     # -- what each job is told ---------------------------------------------------------------------------------
@@ -195,47 +199,74 @@ class Params(Settings):
             table = table.model_copy(update={"encoder": self.scales.small.text.encoder})
         return table
 
+    def features(self, name: str) -> FeatureSettings:
+        """Settings of a feature source at the data set's scale."""
+        source = self.feature_sources[name]
+        small = self.resolved_scale(source.dataset) == "small"
+        if small and source.provider != "none":
+            source = source.model_copy(update=self.scales.small.features.model_dump())
+        encoder = self.scales.small.text.encoder if small else ""
+        return FeatureSettings(name=name, seed=self.seed, source=source, encoder=encoder)
+
     def train(self, row: str) -> TrainSettings:
         """Settings of a row's training at its data set's scale."""
         entry = self.rows[row]
-        recipe = self.recipes[entry.train.recipe]
+        train = entry.train
+        recipe, network = self.recipes[train.recipe], self.models[train.model]
         scale = self.resolved_scale(entry.dataset)
         if scale == "small":
-            recipe = Recipe.check(
-                recipe.model_dump() | self.scales.small.recipe.model_dump(),
-                f"recipe '{entry.train.recipe}' at scale small",
-            )
+            recipe = _replaced(recipe, self.scales.small.recipes.get(train.recipe), f"recipe '{train.recipe}'")
+            network = _replaced(network, self.scales.small.models.get(train.model), f"model '{train.model}'")
         return TrainSettings(
             row=row,
             dataset=entry.dataset,
             source=self.source(entry.dataset),
             scale=scale,
             seed=self.seed,
-            classes=entry.train.classes,
-            novel=entry.train.novel,
-            ignore=entry.train.ignore,
+            classes=train.classes,
             template=self.text[entry.text].template,
+            lr=train.lr,
             recipe=recipe,
-            network=self.models[entry.train.model],
-            augmentation=self.augmentations[entry.train.augmentation],
-            caption=entry.train.caption,
+            network=network,
+            augmentation=self.augmentations[train.augmentation],
+            caption=train.caption,
+            distill=train.distill,
         )
+
+    def weights_of(self, row: str) -> str:
+        """The row whose training makes a row's weights: itself, or for a shared row another."""
+        return self.shared_rows[row].weights if row in self.shared_rows else row
+
+    def predict(self, row: str) -> PredictSettings:
+        """Settings of a row's prediction."""
+        classes = self.shared_rows[row].classes if row in self.shared_rows else self.rows[row].train.classes
+        return PredictSettings(row=row, classes=classes)
 
     def evaluate(self, row: str) -> EvaluateSettings:
         """Settings of a row's evaluation."""
-        return EvaluateSettings(row=row, protocol=self.rows[row].evaluate.protocol)
+        entry = (self.shared_rows if row in self.shared_rows else self.rows)[row].evaluate
+        return EvaluateSettings(row=row, protocol=entry.protocol, also=entry.also)
+
+    @property
+    def all_rows(self) -> dict[str, Row | SharedRow]:
+        """Rows with a training of their own, then those that share another's."""
+        return {**self.rows, **self.shared_rows}
+
+    @property
+    def zoo_rows(self) -> tuple[str, ...]:
+        """The rows of the published tables that can be built, in the tables' order."""
+        return tuple(row for row in self.published if row in self.all_rows)
+
+    def tables(self) -> TablesSettings:
+        """Settings of the tables."""
+        return TablesSettings(published=self.published, available=self.zoo_rows)
 
 
-Row.model_rebuild()
-
-
-def _known(name: str, valid: Any, where: str, kind: str) -> None:
-    import difflib
-
-    if name not in valid:
-        near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid)}"
-        raise ValueError(f"{where}: no {kind} '{name}'; {hint}")
+def _replaced(paper: SettingsT, small: Settings | None, where: str) -> SettingsT:
+    """The paper's settings with those that the scale small gives, checked again."""
+    if small is None:
+        return paper
+    return type(paper).check(paper.model_dump() | small.model_dump(exclude_unset=True), f"{where} at scale small")
 
 
 def load_params(path: str | Path) -> Params:

@@ -12,7 +12,7 @@ import yaml
 
 from regionzoo.config import load_params
 from regionzoo.errors import UserError
-from regionzoo.settings.train import EvaluateSettings, TrainSettings
+from regionzoo.settings.train import EvaluateSettings, PredictSettings, TrainSettings
 
 # What an override may not touch: these belong to the inputs or name the run.
 FIXED = ("row", "dataset", "source", "scale", "overrides", "template", "classes")
@@ -24,13 +24,22 @@ class Inputs:
 
     scenes: Path
     captions: Path
+    features: Path
     text: Path
 
 
-def overridden(
-    params_path: Path, row: str, tag: str, assignments: list[str]
-) -> tuple[TrainSettings, EvaluateSettings, Inputs]:
-    """Settings of the run ``<row>+<tag>`` and its inputs; :class:`UserError` for a bad key, value, tag or input."""
+@dataclass(frozen=True)
+class Run:
+    """Settings of the three jobs of one run, and their inputs."""
+
+    train: TrainSettings
+    predict: PredictSettings
+    evaluate: EvaluateSettings
+    inputs: Inputs
+
+
+def overridden(params_path: Path, row: str, tag: str, assignments: list[str]) -> Run:
+    """The run ``<row>+<tag>``; :class:`UserError` for a bad key, value, tag or input."""
     params = load_params(params_path)
     if row not in params.rows:
         near = difflib.get_close_matches(row, params.rows, n=1)
@@ -44,20 +53,28 @@ def overridden(
     for assignment in assignments:
         key, found, text = assignment.partition("=")
         if not found:
-            raise UserError(f"--set {assignment}: expected KEY=VALUE, such as recipe.lr=0.01")
+            raise UserError(f"--set {assignment}: expected KEY=VALUE, such as lr=0.01")
         changes[key] = _assign(settings, key, _value(text))
     settings["row"] = f"{row}+{tag}"
     settings["overrides"] = {key: value if _plain(value) else str(value) for key, value in changes.items()}
     entry = params.rows[row]
     folder = Path("data") / entry.dataset
     inputs = Inputs(
-        folder / "scenes", folder / "captions" / entry.captions, folder / "text" / f"{entry.text}.safetensors"
+        folder / "scenes",
+        folder / "captions" / entry.captions,
+        folder / "features" / entry.features,
+        folder / "text" / f"{entry.text}.safetensors",
     )
-    for path in (inputs.scenes, inputs.captions, inputs.text):
+    for path in (inputs.scenes, inputs.captions, inputs.features, inputs.text):
         if not path.exists():
             raise UserError(f"{path}: not built yet; first run: snakemake --cores all results/{row}/metrics.json")
-    evaluation = params.evaluate(row).model_copy(update={"row": settings["row"]})
-    return TrainSettings.check(settings, "--set"), evaluation, inputs
+    name = {"row": settings["row"]}
+    return Run(
+        train=TrainSettings.check(settings, "--set"),
+        predict=params.predict(row).model_copy(update=name),
+        evaluate=params.evaluate(row).model_copy(update=name),
+        inputs=inputs,
+    )
 
 
 def _value(text: str) -> Any:

@@ -88,7 +88,7 @@ def tree(tmp_path):
 
 def build(tree, out, **changes):
     raw, scenes, coords = tree
-    settings = {"captioner": EXACT, "frame_stride": 1, "swap_xy_scale": False, "scene_ids": sorted(coords)} | changes
+    settings = {"captioner": EXACT, "frame_interval": 1, "swap_xy_scale": False, "scene_ids": sorted(coords)} | changes
     return build_regions(scenes, raw, out_dir=out, **settings)
 
 
@@ -122,6 +122,7 @@ def test_regions_and_summary(tree, tmp_path):
         "frames": 3,
         "frames_without_pose": 1,
         "scenes_without_frames": 1,
+        "scenes_off_interval": 0,
         "regions_without_points": 1,
     }
     assert 2 <= summary["unique_captions"] <= 4
@@ -137,9 +138,53 @@ def test_processes_give_the_same_files(tree, tmp_path):
         np.testing.assert_array_equal(one.offsets, two.offsets)
 
 
-def test_stride_counts_stored_frames(tree, tmp_path):
-    summary = build(tree, tmp_path / "out", frame_stride=2)
+def test_interval_is_of_frame_numbers(tree, tmp_path):
+    summary = build(tree, tmp_path / "out", frame_interval=200)
     assert (summary["frames"], summary["frames_without_pose"]) == (2, 1)
+    assert (summary["scenes_without_frames"], summary["scenes_off_interval"]) == (1, 0)
+
+
+def renumber(raw, scene_id, old, new):
+    for path in (raw / "scannet_frames_25k" / scene_id).glob(f"*/{old}.*"):
+        path.rename(path.with_name(f"{new}{path.suffix}"))
+
+
+def test_a_scene_off_the_interval_is_not_one_without_frames(tree, tmp_path):
+    raw, _, _ = tree
+    renumber(raw, "scene0001_00", "000000", "000020")
+    summary = build(tree, tmp_path / "out", frame_interval=100)
+    assert (summary["scenes_without_frames"], summary["scenes_off_interval"]) == (1, 1)
+    assert len(load_captions(tmp_path / "out" / "scene0001_00.safetensors")) == 0
+    # A scene whose only frame at the interval is lost is not off it.
+    renumber(raw, "scene0000_00", "000000", "000010")
+    renumber(raw, "scene0000_00", "000100", "000030")
+    renumber(raw, "scene0001_00", "000020", "000000")
+    summary = build(tree, tmp_path / "out", frame_interval=100)
+    assert (summary["frames_without_pose"], summary["scenes_without_frames"]) == (1, 2)
+    assert summary["scenes_off_interval"] == 0
+
+
+def test_no_frame_at_the_interval_anywhere(tree, tmp_path):
+    raw, _, _ = tree
+    for number in ("000000", "000100", "000200"):
+        renumber(raw, "scene0000_00", number, f"{int(number) + 20}")
+    renumber(raw, "scene0001_00", "000000", "60")
+    told = "2 of the 3 training scenes have frames, but none .* multiple of frame_interval 100"
+    with pytest.raises(UserError, match=told):
+        build(tree, tmp_path / "out", frame_interval=100)
+    assert not (tmp_path / "out").exists()
+    assert build(tree, tmp_path / "out", frame_interval=20)["frames"] == 3
+
+
+def test_windows_become_regions(tree, tmp_path):
+    _, _, coords = tree
+    build(tree, tmp_path / "out", captioner=SimulatedSettings("window", 0.0, 0.0, 0.5, seed=0))
+    captions = load_captions(tmp_path / "out" / "scene0001_00.safetensors")
+    # The image is smaller than a window: one region, whatever the box noise.
+    assert captions.names == ("000000_0",)
+    assert all(word in captions.texts[0] for word in ("chair", "and", "room"))
+    whole = (slice(0, HEIGHT), slice(0, WIDTH))
+    assert captions.region(0).tolist() == inside(coords["scene0001_00"], whole)
 
 
 def test_a_broken_frame_leaves_the_old_result(tree, tmp_path):

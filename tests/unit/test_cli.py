@@ -15,7 +15,10 @@ from regionzoo.errors import UserError
 from regionzoo.overrides import overridden
 from regionzoo.report.check import check_files
 
-COMMANDS = ("raw", "preprocess", "regions", "fuse", "text", "train", "evaluate", "rows", "run", "plot", "check")
+COMMANDS = (
+    "raw", "preprocess", "regions", "fuse", "features", "text", "train", "predict-scenes", "evaluate", "tables",
+    "rows", "run", "score", "plot", "check",
+)  # fmt: skip
 
 
 def regionzoo(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -65,28 +68,27 @@ def workspace(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "data" / "scannet"
     (folder / "scenes").mkdir(parents=True)
     (folder / "captions" / "detic-template_and_kosmos_iou20").mkdir(parents=True)
+    (folder / "features" / "none").mkdir(parents=True)
     (folder / "text").mkdir()
-    (folder / "text" / "scannet20_clip-b16.safetensors").write_bytes(b"")
+    (folder / "text" / "detic-template_and_kosmos_iou20_clip-b16.safetensors").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_overrides_are_typed_and_recorded(workspace: Path) -> None:
-    settings, evaluation, inputs = overridden(
-        Path("params.yaml"), "scannet_b15n4", "lr", ["recipe.lr=1e-3", "caption.novel_grad_only=false", "seed=3"]
-    )
-    assert settings.recipe.lr == 1e-3 and settings.caption.novel_grad_only is False and settings.seed == 3
-    assert settings.row == evaluation.row == "scannet_b15n4+lr"
-    assert settings.overrides == {"recipe.lr": 1e-3, "caption.novel_grad_only": False, "seed": 3}
-    assert inputs.scenes == Path("data/scannet/scenes")
+    one = overridden(Path("params.yaml"), "scannet_b15n4", "lr", ["lr=1e-3", "caption.novel_grad_only=false", "seed=3"])
+    assert one.train.lr == 1e-3 and one.train.caption.novel_grad_only is False and one.train.seed == 3
+    assert one.train.row == one.predict.row == one.evaluate.row == "scannet_b15n4+lr"
+    assert one.train.overrides == {"lr": 1e-3, "caption.novel_grad_only": False, "seed": 3}
+    assert one.inputs.scenes == Path("data/scannet/scenes")
 
 
 @pytest.mark.parametrize(
     ("row", "tag", "change", "message"),
     [
-        ("scannet_b15n4", "x", "recipe.lrr=1", "did you mean 'recipe.lr'?"),
-        ("scannet_b15n4", "x", "recipe.lr=fast", "recipe.lr: input should be a valid number"),
-        ("scannet_b15n4", "x", "recipe.lr", "expected KEY=VALUE"),
+        ("scannet_b15n4", "x", "recipe.epohcs=1", "did you mean 'recipe.epochs'?"),
+        ("scannet_b15n4", "x", "lr=fast", "lr: input should be a valid number"),
+        ("scannet_b15n4", "x", "lr", "expected KEY=VALUE"),
         ("scannet_b15n4", "x", "dataset=other", "no such setting"),
         ("scannet_b15n4", "a/b", "seed=1", "use letters"),
         ("scannet_b15n", "x", "seed=1", "did you mean 'scannet_b15n4"),
@@ -99,7 +101,7 @@ def test_bad_overrides(workspace: Path, row: str, tag: str, change: str, message
 
 
 def test_overrides_need_built_inputs(workspace: Path) -> None:
-    (workspace / "data" / "scannet" / "text" / "scannet20_clip-b16.safetensors").unlink()
+    (workspace / "data" / "scannet" / "text" / "detic-template_and_kosmos_iou20_clip-b16.safetensors").unlink()
     with pytest.raises(UserError, match="not built yet; first run: snakemake"):
         overridden(Path("params.yaml"), "scannet_b15n4", "x", [])
 

@@ -35,17 +35,26 @@ def changed(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     ("path", "value", "message"),
     [
         ("sed", 1, "sed: unknown key; did you mean 'seed'?"),
-        ("recipes/adam_onecycle/epohcs", 3, "recipes.adam_onecycle.epohcs: unknown key; did you mean 'epochs'?"),
+        ("recipes/onecycle/epohcs", 3, "recipes.onecycle.epohcs: unknown key; did you mean 'epochs'?"),
         ("rows/scannet_b15n4/train/caption/ratoi", 1.0, "caption.ratoi: unknown key; did you mean 'ratio'?"),
-        ("recipes/adam_onecycle/lr", "1e-3", "recipes.adam_onecycle.lr: input should be a valid number"),
-        ("recipes/adam_onecycle/lr", -1.0, "recipes.adam_onecycle.lr: input should be greater than 0"),
-        ("rows/scannet_b15n4/text", "scannet20_clip", "did you mean 'scannet20_clip-b16'?"),
-        ("rows/scannet_b15n4/train/novel", ["sofa", "bokshelf"], "no class 'bokshelf'; did you mean 'bookshelf'?"),
-        ("caption_sets/detic-template_and_kosmos_iou20/primary", "detic", "did you mean 'detic-template'?"),
+        ("rows/scannet_b15n4/train/lr", "1e-3", "rows.scannet_b15n4.train.lr: input should be a valid number"),
+        ("rows/scannet_b15n4/train/lr", -1.0, "rows.scannet_b15n4.train.lr: input should be greater than 0"),
+        ("rows/scannet_b15n4/text", "clip-b61", "no text table 'clip-b61'"),
+        (
+            "rows/scannet_b15n4/train/classes/novel",
+            ["sofa", "bokshelf"],
+            "no class 'bokshelf'; did you mean 'bookshelf'?",
+        ),
+        ("caption_sets/detic-template_and_kosmos_iou20/primary", "detic-tmplate", "did you mean 'detic-template'?"),
         ("recipes/a.b", {}, "a.b"),
         ("synthetic", {}, "data.scannet.root is null and synthetic.scannet is missing"),
-        ("published", {"scannet_b15": {"hiou": 1.0}}, "did you mean 'scannet_b15n4'?"),
-        ("recipes/adam_onecycle/schedule", "poly", "optimizer adam_onecycle and schedule adam_onecycle go together"),
+        ("published/scannet_b15n4/table", "semantics", "published.scannet_b15n4.table: input should be"),
+        ("shared_rows/scannet200_zs_unet32/weights", "scannet_zs_unet23", "did you mean 'scannet_zs_unet32'?"),
+        ("shared_rows/scannet200_zs_unet32/weights", "scannet_b15n4", "only annotation-free weights"),
+        ("rows/scannet_zs_openscene_unet16/features", "none", "distill: needs a feature source"),
+        ("rows/scannet_zs_unet16/train/classes/novel", ["sofa"], "without annotation there are no novel classes"),
+        ("scales/small/recipes/one", {}, "scales.small.recipes.one.epochs: missing"),
+        ("recipes/onecycle/schedule", "poly", "optimizer adam_onecycle and schedule adam_onecycle go together"),
     ],
 )
 def test_bad_settings_end_in_one_line(plain: dict[str, Any], path: str, value: Any, message: str) -> None:
@@ -75,25 +84,29 @@ def test_broken_yaml_and_absent_file(tmp_path: Path) -> None:
 def test_scale_changes_only_what_its_block_says(plain: dict[str, Any]) -> None:
     small = Params.check(plain, "").train("scannet_b15n4").model_dump()
     paper = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4").model_dump()
-    block = plain["scales"]["small"]["recipe"]
-    assert {key for key in small if small[key] != paper[key]} == {"recipe", "scale"}
+    block = plain["scales"]["small"]["recipes"]["onecycle"]
+    assert {key for key in small if small[key] != paper[key]} == {"network", "recipe", "scale"}
+    assert small["network"] == paper["network"] | {
+        "widths": tuple(plain["scales"]["small"]["models"]["sparseunet16"]["widths"])
+    }
     differing = {key for key in small["recipe"] if small["recipe"][key] != paper["recipe"][key]}
     assert differing <= set(block)
     assert {key: small["recipe"][key] for key in block} == block
 
 
 def test_paper_scale_is_the_published_recipe(plain: dict[str, Any]) -> None:
-    recipe = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4").recipe
+    train = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4")
+    recipe = train.recipe
     assert (recipe.shards, recipe.scenes_per_shard, recipe.repeat, recipe.epochs) == (8, 4, 4, 128)
-    assert (recipe.lr, recipe.weight_decay, recipe.pct_start, recipe.div_factor) == (0.004, 0.0001, 0.39, 1.0)
+    assert (train.lr, recipe.weight_decay, recipe.pct_start, recipe.div_factor) == (0.004, 0.0001, 0.39, 1.0)
     assert recipe.moms == (0.95, 0.85) and recipe.voxel_size == 0.02
 
 
 def test_auto_scale_follows_the_root(plain: dict[str, Any]) -> None:
     real = Params.check(changed(plain, "data/scannet/root", "/somewhere"), "")
     assert real.resolved_scale("scannet") == "paper" and real.source("scannet") == "scannet"
-    assert real.text_table("scannet20_clip-b16").encoder == "open_clip:ViT-B-16/openai"
-    assert Params.check(plain, "").text_table("scannet20_clip-b16").encoder == "minilm"
+    assert real.text_table("detic-template_and_kosmos_iou20_clip-b16").encoder == "open_clip:ViT-B-16/openai"
+    assert Params.check(plain, "").text_table("detic-template_and_kosmos_iou20_clip-b16").encoder == "minilm"
     assert real.raw("scannet").synthetic is None
 
 
@@ -105,7 +118,7 @@ def test_the_root_of_the_data_reaches_the_raw_job_alone(plain: dict[str, Any]) -
 
 
 def test_published_scores_reach_no_job(plain: dict[str, Any]) -> None:
-    edited = changed(plain, "published/scannet_b15n4/hiou", 99.9)
+    edited = changed(plain, "published/scannet_b15n4/scores/hIoU", 99.9)
     for row in plain["rows"]:
         assert Params.check(edited, "").train(row) == Params.check(plain, "").train(row)
 

@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from regionzoo.classes import class_set
 from regionzoo.models.settings import Partition
-from regionzoo.training.labels import base_partition, binary_labels, evaluation_labels, training_labels
+from regionzoo.settings.train import Classes
+from regionzoo.training.labels import annotation, binary_labels, evaluation_labels, partition_of, training_labels
 
-B15N4 = base_partition(class_set("scannet20"), ("sofa", "bookshelf", "desk", "toilet"), ("otherfurniture",))
+B15N4 = partition_of(
+    Classes(set="scannet20", novel=("sofa", "bookshelf", "desk", "toilet"), ignore=("otherfurniture",))
+)
 
 
 def test_b15n4_is_the_published_partition() -> None:
@@ -34,16 +37,24 @@ def test_no_novel_label_reaches_training() -> None:
     assert not kept[list(B15N4.novel_idx)].any() and not kept[list(B15N4.ignore_idx)].any()
 
 
-def test_without_base_split() -> None:
-    free = Partition(base_idx=(), novel_idx=tuple(range(2, 19)), ignore_idx=(0, 1, 19))
+def test_without_annotation() -> None:
+    free = partition_of(Classes(set="scannet20", annotated=False, ignore=("wall", "floor", "otherfurniture")))
+    assert free == Partition(base_idx=(), novel_idx=tuple(range(2, 19)), ignore_idx=(0, 1, 19))
     labels = np.array([0, 2, 18, 19, -100], np.int16)
     assert training_labels(labels, free).tolist() == [-100, 0, 16, -100, -100]
-    assert binary_labels(labels, free).tolist() == [1.0] * 5
 
 
-def test_unlabelled_points_never_become_a_class() -> None:
-    # The original's lookup of 256 entries wraps -100 to entry 156, which is a class of ScanNet200.
-    classes = class_set("scannet200")
-    partition = base_partition(classes, classes.names[:30], ())
-    assert training_labels(np.array([-100]), partition).tolist() == [-100]
-    assert evaluation_labels(np.array([-100]), partition).tolist() == [-100]
+def test_unlabelled_points_become_a_class_only_if_told() -> None:
+    classes = Classes(set="scannet200", novel=class_set("scannet200").names[:30])
+    labels = np.array([-100, 30, 0])
+    seen = annotation(labels, classes)
+    assert training_labels(seen, partition_of(classes)).tolist() == [-100, 0, -100]
+    assert binary_labels(seen, partition_of(classes)).tolist() == [-100, 1, 0]
+    wrapped = classes.model_copy(update={"unlabelled_as": "hair dryer"})
+    # The original, literally: 256 entries, indexed with the raw value, so that -100 reads entry 156.
+    table = np.full(256, -100)
+    table[list(partition_of(classes).base_idx)] = np.arange(170)
+    seen = annotation(labels, wrapped)
+    assert training_labels(seen, partition_of(wrapped)).tolist() == table[labels].tolist() == [126, 0, -100]
+    assert binary_labels(seen, partition_of(wrapped)).tolist() == [1, 1, 0]
+    assert labels.tolist() == [-100, 30, 0]

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from model_cases import random_captions
 
 from regionzoo.models import caption_loss
-from regionzoo.models.batch import CaptionBatch
+from regionzoo.models.batch import CaptionBatch, FeatureBatch
 from regionzoo.models.binary_head import binary_loss
 from regionzoo.models.caption_head import CaptionHead
+from regionzoo.models.distill_head import distill_loss
 from regionzoo.models.settings import CaptionSettings, Partition
 from regionzoo.models.text_head import IGNORED_LOGIT, calibrate, segmentation_loss
 
@@ -186,3 +187,30 @@ def test_partition_orders_labels():
     assert Partition((), (2, 0, 3), (1,)).train_columns == (0, 2, 3)
     with pytest.raises(ValueError, match="exactly once"):
         Partition((0, 1), (1, 2))
+
+
+def test_distillation_is_the_mean_cosine_over_points() -> None:
+    rng = torch.Generator().manual_seed(3)
+    feats = torch.randn(VOXELS, DIM, generator=rng, requires_grad=True)
+    v2p = torch.randint(0, VOXELS, (POINTS,), generator=rng)
+    points = torch.randperm(POINTS, generator=rng)[:70]
+    targets = FeatureBatch(points, torch.randn(70, DIM, generator=rng))
+    loss = distill_loss(feats, v2p, targets)
+    (gradient,) = torch.autograd.grad(loss, feats)
+    # As written: per point, the normalised feature and its target.
+    per_point = F.cosine_similarity(F.normalize(feats[v2p[points]], dim=1), targets.feats, dim=1)
+    (expected,) = torch.autograd.grad(1 - per_point.mean(), feats)
+    torch.testing.assert_close(loss, 1 - per_point.mean())
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_distillation_without_targets_is_zero_and_refuses_other_dimensions() -> None:
+    feats = torch.randn(VOXELS, DIM, requires_grad=True)
+    v2p = torch.zeros(POINTS, dtype=torch.int64)
+    empty = FeatureBatch(torch.zeros(0, dtype=torch.int64), torch.zeros(0, DIM))
+    for targets in (None, empty):
+        loss = distill_loss(feats, v2p, targets)
+        (gradient,) = torch.autograd.grad(loss, feats)
+        assert float(loss.detach()) == 0 and not gradient.any()
+    with pytest.raises(ValueError, match="targets of 3 dimensions for features of 12"):
+        distill_loss(feats, v2p, FeatureBatch(torch.tensor([0]), torch.ones(1, 3)))

@@ -14,9 +14,10 @@ from regionzoo.training.optim import Optimizer, leaf_parameters, rates
 from regionzoo.training.scaler import LossScaler
 
 ONE_CYCLE = Recipe(
-    optimizer="adam_onecycle", schedule="adam_onecycle", lr=0.004, weight_decay=1e-2, epochs=10, pct_start=0.39,
+    optimizer="adam_onecycle", schedule="adam_onecycle", weight_decay=1e-2, epochs=10, pct_start=0.39,
     div_factor=1.0, shards=1, scenes_per_shard=1, repeat=1, voxel_size=0.02, max_points=10, amp=True,
 )  # fmt: skip
+LR = 0.004
 
 
 class Net(nn.Module):
@@ -33,45 +34,45 @@ class Net(nn.Module):
 
 def test_one_cycle_rates() -> None:
     total, recipe = 1000, ONE_CYCLE.model_copy(update={"div_factor": 2.0})
-    assert rates(recipe, 0, 0, total).lr == pytest.approx(0.002)
-    assert rates(recipe, 390, 0, total).lr == pytest.approx(0.004)
-    assert rates(recipe, 195, 0, total).lr == pytest.approx(0.003)
-    assert rates(recipe, 1000, 0, total).lr == pytest.approx(0.002 / 1e4)
-    assert rates(recipe, 0, 0, total).beta1 == pytest.approx(0.95)
-    assert rates(recipe, 390, 0, total).beta1 == pytest.approx(0.85)
+    assert rates(recipe, LR, 0, 0, total).lr == pytest.approx(0.002)
+    assert rates(recipe, LR, 390, 0, total).lr == pytest.approx(0.004)
+    assert rates(recipe, LR, 195, 0, total).lr == pytest.approx(0.003)
+    assert rates(recipe, LR, 1000, 0, total).lr == pytest.approx(0.002 / 1e4)
+    assert rates(recipe, LR, 0, 0, total).beta1 == pytest.approx(0.95)
+    assert rates(recipe, LR, 390, 0, total).beta1 == pytest.approx(0.85)
     share = (700 - 390) / 610
     expected = 0.002 / 1e4 + (0.004 - 0.002 / 1e4) / 2 * (1 + math.cos(math.pi * share))
-    assert rates(recipe, 700, 0, total).lr == pytest.approx(expected)
+    assert rates(recipe, LR, 700, 0, total).lr == pytest.approx(expected)
 
 
 def test_first_phase_is_flat_with_div_factor_one() -> None:
-    assert {rates(ONE_CYCLE, step, 0, 1000).lr for step in range(390)} == {0.004}
+    assert {rates(ONE_CYCLE, LR, step, 0, 1000).lr for step in range(390)} == {0.004}
 
 
 def test_cos_after_step_and_poly() -> None:
     recipe = ONE_CYCLE.model_copy(
         update={"optimizer": "adamw", "schedule": "cos_after_step", "step_epoch": 50, "epochs": 128}
     )
-    assert rates(recipe, 7, 49, 0).lr == 0.004
-    assert rates(recipe, 7, 50, 0).lr == 0.004
-    assert rates(recipe, 7, 89, 0).lr == pytest.approx(1e-6 + 0.5 * (0.004 - 1e-6))
+    assert rates(recipe, LR, 7, 49, 0).lr == 0.004
+    assert rates(recipe, LR, 7, 50, 0).lr == 0.004
+    assert rates(recipe, LR, 7, 89, 0).lr == pytest.approx(1e-6 + 0.5 * (0.004 - 1e-6))
     poly = recipe.model_copy(update={"schedule": "poly"})
-    assert rates(poly, 440, 0, 43999).lr == pytest.approx(0.004 * (1 - 440 / 44000) ** 0.9)
+    assert rates(poly, LR, 440, 0, 43999).lr == pytest.approx(0.004 * (1 - 440 / 44000) ** 0.9)
 
 
 def test_leaf_collection_misses_what_the_original_misses() -> None:
     net = Net()
     assert all(p is not net.scale for p in leaf_parameters(net))
     assert len(leaf_parameters(net)) == 6
-    assert "scale" not in Optimizer(net, ONE_CYCLE).named
+    assert "scale" not in Optimizer(net, ONE_CYCLE, LR).named
     adamw = ONE_CYCLE.model_copy(update={"optimizer": "adamw", "schedule": "poly"})
-    assert "scale" in Optimizer(net, adamw).named
+    assert "scale" in Optimizer(net, adamw, LR).named
 
 
 def test_one_cycle_step_is_decay_then_adam() -> None:
     torch.manual_seed(0)
     net = Net()
-    optimizer = Optimizer(net, ONE_CYCLE)
+    optimizer = Optimizer(net, ONE_CYCLE, LR)
     values = {name: p.detach().double().numpy().copy() for name, p in optimizer.named.items()}
     first = {name: np.zeros_like(value) for name, value in values.items()}
     second = {name: np.zeros_like(value) for name, value in values.items()}
@@ -79,7 +80,7 @@ def test_one_cycle_step_is_decay_then_adam() -> None:
     for step in range(1, 5):
         optimizer.gradient.zero_()
         net(x).square().mean().backward()
-        now = rates(ONE_CYCLE, step * 100, 0, 1000)
+        now = rates(ONE_CYCLE, LR, step * 100, 0, 1000)
         optimizer.set_rates(now)
         for name, p in optimizer.named.items():
             grad = p.grad.double().numpy()
@@ -97,7 +98,7 @@ def test_one_cycle_step_is_decay_then_adam() -> None:
 
 def test_every_gradient_is_a_view_of_one_vector() -> None:
     net = Net()
-    optimizer = Optimizer(net, ONE_CYCLE)
+    optimizer = Optimizer(net, ONE_CYCLE, LR)
     net(torch.randn(8, 3)).sum().backward()
     whole = torch.cat([p.grad.reshape(-1) for p in optimizer.named.values()])
     assert torch.equal(whole, optimizer.gradient) and optimizer.gradient.abs().sum() > 0

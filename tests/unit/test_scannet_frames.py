@@ -26,7 +26,7 @@ def test_values(tmp_path, folder):
     stored = np.asarray(Image.open(folder / "depth" / "000100.png")).astype(np.float64)
     depth = frame.load_depth()
     assert depth.dtype == np.float32 and depth.shape == (480, 640)
-    assert np.abs(depth - stored / 1000).max() < 1e-5
+    assert np.array_equal(depth, (stored / 1000).astype(np.float32))
     assert stored.max() > 32767, "the upper half of the 16 bits must survive"
     assert frame.load_color().dtype == np.uint8 and frame.load_color().shape == (242, 324, 3)
     assert frame.color_size == (242, 324)
@@ -47,24 +47,51 @@ def test_folder_below_tasks(tmp_path):
         (["0", "100", "20", "3"], ["0", "3", "20", "100"]),
         (["000300", "000020", "001000"], ["000020", "000300", "001000"]),
         (["9", "000010", "08"], ["08", "9", "000010"]),
-        (["frame-10", "frame-9", "7"], ["frame-9", "frame-10", "7"]),
     ],
 )
-def test_natural_order(tmp_path, names, ordered):
+def test_order_by_number(tmp_path, names, ordered):
     write_frames(tmp_path / "scannet_frames_25k", SCENE, names)
     assert [frame.name for frame in list_frames(tmp_path, SCENE)] == ordered
 
 
-def test_lost_frames_are_counted_and_do_not_shift_the_stride(tmp_path):
-    names = [f"{i:06d}" for i in range(6)]
-    write_frames(tmp_path / "scannet_frames_25k", SCENE, names, lost=("000002", "000003"))
-    every, second = read_frames(tmp_path, SCENE), read_frames(tmp_path, SCENE, stride=2)
-    assert [frame.name for frame in every.frames] == ["000000", "000001", "000004", "000005"]
-    assert every.lost == ("000002", "000003")
-    assert [frame.name for frame in second.frames] == ["000000", "000004"]
-    assert second.lost == ("000002",)
-    with pytest.raises(UserError, match="frame_stride is 0"):
-        read_frames(tmp_path, SCENE, stride=0)
+def names_at(tmp_path, interval):
+    found = read_frames(tmp_path, SCENE, interval)
+    return [frame.name for frame in found.frames], found.lost, found.skipped
+
+
+def test_interval_is_of_numbers_not_of_files(tmp_path):
+    # A .sens export of every 20th frame; number 40 was not exported, 60 has no pose.
+    numbers = (0, 20, 60, 80, 100, 120, 200)
+    write_frames(tmp_path / "scannet_frames_25k", SCENE, [str(number) for number in numbers], lost=("60",))
+    assert names_at(tmp_path, 1) == (["0", "20", "80", "100", "120", "200"], ("60",), 0)
+    assert names_at(tmp_path, 20) == names_at(tmp_path, 1)
+    assert names_at(tmp_path, 40) == (["0", "80", "120", "200"], (), 3)
+    assert names_at(tmp_path, 60) == (["0", "120"], ("60",), 4)
+    assert names_at(tmp_path, 100) == (["0", "100", "200"], (), 4)
+    assert [frame.name for frame in list_frames(tmp_path, SCENE, 100)] == ["0", "100", "200"]
+    with pytest.raises(UserError, match="frame_interval is 0"):
+        read_frames(tmp_path, SCENE, interval=0)
+
+
+def test_export_and_download_give_the_same_frames(tmp_path, folder):
+    write_frames(tmp_path / "export" / "scannet_frames_25k", SCENE, [str(number) for number in range(0, 220, 20)])
+    exported = names_at(tmp_path / "export", 100)
+    assert ([f"{int(name):06d}" for name in exported[0]], *exported[1:]) == (["000000", "000100", "000200"], (), 8)
+    assert names_at(tmp_path, 100) == names_at(tmp_path, 20) == (["000000", "000100", "000200"], (), 0)
+
+
+def test_no_frame_at_the_interval(tmp_path):
+    write_frames(tmp_path / "scannet_frames_25k", SCENE, ["000010", "000030"], lost=("000030",))
+    assert names_at(tmp_path, 100) == ([], (), 2)
+    assert names_at(tmp_path, 30) == ([], ("000030",), 1)
+
+
+@pytest.mark.parametrize("name", ["frame-10", "10_", "1_0", "²", "-20"])
+def test_a_name_that_is_no_number(tmp_path, name):
+    folder = write_frames(tmp_path / "scannet_frames_25k", SCENE, ["0", name])
+    with pytest.raises(SceneError, match="no frame number") as caught:
+        read_frames(tmp_path, SCENE)
+    assert str(caught.value).startswith(f"{SCENE}: {folder}/*/{name}.*: ")
 
 
 def test_singular_intrinsics_and_subfolder(tmp_path):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from regionzoo.settings.train import TrainSettings
 from regionzoo.stages import train as stage
 from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
-from regionzoo.training.build import build_network, partition_of
+from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import Progress
 from regionzoo.training.dataset import TrainingScenes, epoch_order, step_samples, steps_per_epoch
 from regionzoo.training.distributed import World
@@ -38,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyRow:
 
 def trained(tiny: TinyRow, out: Path, **recipe: object) -> dict[str, torch.Tensor]:
     settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update=recipe)})
-    paths = stage.TrainPaths(tiny.scenes, tiny.captions, tiny.text, out, out / "state")
+    paths = stage.TrainPaths(tiny.scenes, tiny.captions, tiny.features, tiny.text, out, out / "state")
     stage.run(settings, paths, CPU)
     return load_file(out / "model.safetensors")
 
@@ -51,10 +52,10 @@ def trainer(tiny: TinyRow, state: Path, epochs: int) -> Trainer:
     settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update={"epochs": epochs})})
     table = load_table(tiny.text)
     network = build_network(settings, table, "native")
-    scenes = TrainingScenes(tiny.scenes, tiny.train_ids, tiny.captions, table, settings, partition_of(settings))
+    scenes = TrainingScenes(tiny.scenes, tiny.train_ids, tiny.captions, None, table, settings)
     return Trainer(
         network=network,
-        optimizer=Optimizer(network, settings.recipe),
+        optimizer=Optimizer(network, settings.recipe, settings.lr),
         scenes=scenes,
         table=table,
         settings=settings,
@@ -86,7 +87,7 @@ def test_two_runs_are_bit_identical_and_a_row_is_written(tiny: TinyRow, tmp_path
 
 
 def test_seed_changes_the_weights(tiny: TinyRow, tmp_path: Path) -> None:
-    other = TinyRow(tiny.settings.model_copy(update={"seed": 1}), tiny.scenes, tiny.captions, tiny.text, tiny.train_ids)
+    other = replace(tiny, settings=tiny.settings.model_copy(update={"seed": 1}))
     assert not same(trained(tiny, tmp_path / "a"), trained(other, tmp_path / "b"))
 
 
@@ -164,10 +165,7 @@ def test_loaders_change_no_bit(tiny: TinyRow, tmp_path: Path) -> None:
 
 def test_captions_off_uses_no_caption_file(tiny: TinyRow, tmp_path: Path) -> None:
     off = tiny.settings.caption.model_copy(update={"weight": 0.0})
-    row = TinyRow(
-        tiny.settings.model_copy(update={"caption": off}), tiny.scenes, tiny.captions, tiny.text, tiny.train_ids
-    )
-    trained(row, tmp_path)
+    trained(replace(tiny, settings=tiny.settings.model_copy(update={"caption": off})), tmp_path)
     history = (tmp_path / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("caption")
     assert {float(line.split(",")[column]) for line in history[1:]} == {0.0}
@@ -177,8 +175,8 @@ def command(settings: TrainSettings, tiny: TinyRow, out: Path, processes: int) -
     """Arguments of the command line that trains ``settings`` into ``out``."""
     arguments = [
         "-m", "regionzoo", "train", "--settings", settings.canonical(), "--scenes", tiny.scenes,
-        "--captions", tiny.captions, "--text", tiny.text, "--out", out, "--state", out / "state", "--device", "cpu",
-        "--threads", "1", "--processes", processes,
+        "--captions", tiny.captions, "--features", tiny.features, "--text", tiny.text, "--out", out,
+        "--state", out / "state", "--device", "cpu", "--threads", "1", "--processes", processes,
     ]  # fmt: skip
     return [str(argument) for argument in arguments]
 

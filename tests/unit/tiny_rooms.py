@@ -13,8 +13,9 @@ from regionzoo.artifacts import tree_hashes, write_manifest
 from regionzoo.captions.store import from_regions, save_captions
 from regionzoo.classes import class_set
 from regionzoo.config import Params
-from regionzoo.scenes.store import Scene, save_scene
-from regionzoo.settings.train import Network, TrainSettings
+from regionzoo.features.store import FeatureIndex, save_point_features, unit_half, write_index
+from regionzoo.scenes.store import Scene, load_scene, save_scene
+from regionzoo.settings.train import Classes, Network, TrainSettings
 from regionzoo.text.class_prompts import class_prompts
 from regionzoo.text.table import TextTable, save_table
 
@@ -29,6 +30,7 @@ class TinyRow:
     settings: TrainSettings
     scenes: Path
     captions: Path
+    features: Path
     text: Path
     train_ids: list[str]
 
@@ -69,6 +71,7 @@ def tiny_scene(index: int, split: str) -> Scene:
 def make_tiny_row(folder: Path, train: int = 6, val: int = 3) -> TinyRow:
     """Write scenes, captions and a text table below ``folder``, with their manifests, as the stages would."""
     scenes, captions, text = folder / "scenes", folder / "captions" / "set", folder / "text.safetensors"
+    features = folder / "features" / "classes"
     ids: dict[str, list[str]] = {"train": [], "val": []}
     for index in range(train + val):
         scene = tiny_scene(index, "train" if index < train else "val")
@@ -82,7 +85,8 @@ def make_tiny_row(folder: Path, train: int = 6, val: int = 3) -> TinyRow:
         if scene.split == "train":
             save_captions(captions / f"{scene.scene_id}.safetensors", made)
     (scenes / "splits.json").write_text(json.dumps(ids))
-    strings = sorted({*class_prompts("scannet20", "identity"), *(f"a photo of a {c}." for c in ("floor", *NAMES))})
+    prompts = [*class_prompts("scannet20", "identity"), *class_prompts("scannet200", "identity")]
+    strings = sorted({*prompts, *(f"a photo of a {c}." for c in ("floor", *NAMES))})
     vectors = np.random.default_rng(0).standard_normal((len(strings), DIMENSION)).astype(np.float32)
     # A caption stands near the class that it names.
     for position, string in enumerate(strings):
@@ -91,9 +95,26 @@ def make_tiny_row(folder: Path, train: int = 6, val: int = 3) -> TinyRow:
             vectors[position] = vectors[strings.index(name)] + 0.1 * vectors[position]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     save_table(text, TextTable(tuple(strings), vectors, {"encoder": "random"}))
+    write_features(features, scenes, ids["train"], dict(zip(strings, vectors, strict=True)))
     write_manifest(folder / "scenes.manifest.json", tree_hashes(scenes), {})
     write_manifest(folder / "captions" / "set.manifest.json", tree_hashes(captions), {"captioners": ["hand"]})
-    return TinyRow(tiny_settings(), scenes, captions, text, ids["train"])
+    write_manifest(folder / "features" / "classes.manifest.json", tree_hashes(features), {})
+    return TinyRow(tiny_settings(), scenes, captions, features, text, ids["train"])
+
+
+def write_features(folder: Path, scenes: Path, ids: list[str], vectors: dict[str, np.ndarray]) -> None:
+    """Two chunks of points a scene with noisy vectors of their class."""
+    prompts = class_prompts("scannet20", "identity")
+    for scene_id in ids:
+        scene = load_scene(scenes / f"{scene_id}.safetensors")
+        rng = np.random.default_rng([3, int(scene_id[5:9])])
+        chunks = []
+        for _ in range(2):
+            points = np.sort(rng.permutation(len(scene))[:400]).astype(np.int32)
+            exact = np.stack([vectors[prompts[label]] for label in scene.labels["scannet20"][points]])
+            chunks.append((points, unit_half(exact + 0.05 * rng.standard_normal(exact.shape))))
+        save_point_features(folder / f"{scene_id}.safetensors", scene_id, scene.coords_sha256, len(scene), chunks)
+    write_index(folder, FeatureIndex(DIMENSION, {"provider": "hand"}, dict.fromkeys(ids, 2)))
 
 
 NAMES = ("chair", "table", "sofa", "toilet")
@@ -109,3 +130,11 @@ def tiny_settings() -> TrainSettings:
     network = Network(in_channels=6, widths=(4, 6, 8), block_reps=1, adapter_layers=2, adapter_last_norm=True)
     caption = settings.caption.model_copy(update={"ratio": 0.8})
     return settings.model_copy(update={"recipe": recipe, "network": network, "caption": caption, "row": "tiny"})
+
+
+def annotation_free(settings: TrainSettings, distill: float = 0.0) -> TrainSettings:
+    """The same row without annotation, as the annotation-free rows are set up."""
+    free = Classes(set="scannet20", annotated=False, ignore=("wall", "floor", "otherfurniture"))
+    caption = settings.caption.model_copy(update={"weight": 1.0, "novel_grad_only": False})
+    network = settings.network.model_copy(update={"adapter_last_norm": not distill})
+    return settings.model_copy(update={"classes": free, "caption": caption, "network": network, "distill": distill})

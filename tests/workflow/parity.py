@@ -17,7 +17,8 @@ with Repo(".") as repo:
     for stage in repo.index.stages:
         if stage.cmd and stage.name != "codehash":
             deps = [d.def_path for d in stage.deps if not hasattr(d, "params")]
-            found.append([stage.name, deps, [o.def_path for o in stage.outs]])
+            rule = stage.cmd.split()[2]  # two stages may ask for the same rule
+            found.append([rule, deps, [o.def_path for o in stage.outs]])
 print(json.dumps(found))
 """
 
@@ -52,7 +53,7 @@ def dvc_jobs(project: Project) -> set[Job]:
     assert done.code == 0, done.text
     return {
         Job(
-            name.split("@")[0],
+            name,
             frozenset(path for path in deps if not path.startswith("workflow/")),
             frozenset(outs),
         )

@@ -60,6 +60,6 @@ def test_broken_scan_is_named_and_the_others_are_kept(copy: Project, tmp_path: P
 
 @pytest.mark.parametrize("value", [float("nan"), "0.004"])
 def test_numbers_that_are_none(copy: Project, value: object) -> None:
-    copy.set("recipes.adam_onecycle.lr", value)
+    copy.set("rows.scannet_b15n4.train.lr", value)
     done = copy.snakemake("-n", ROW)
-    assert done.code != 0 and "recipes.adam_onecycle.lr" in done.text
+    assert done.code != 0 and "rows.scannet_b15n4.train.lr" in done.text

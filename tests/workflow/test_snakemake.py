@@ -11,10 +11,13 @@ from project import REPOSITORY, ROW, Project
 
 from regionzoo.artifacts import read_json
 
+ROW_JOBS = {"train": 1, "predict": 1, "evaluate": 1}
+
 
 def test_one_target_builds_exactly_what_the_row_needs(built) -> None:
     assert built.first.jobs == {
-        "raw": 1, "preprocess": 1, "regions": 2, "fuse": 1, "text": 1, "train": 1, "evaluate": 1,
+        "raw": 1, "preprocess": 1, "regions": 2, "fuse": 1, "features": 1, "text": 1, "train": 1, "predict": 1,
+        "evaluate": 1,
     }  # fmt: skip
     folder = built.project.folder
     assert sorted(path.name for path in (folder / "results").iterdir()) == ["scannet_b15n4"]
@@ -41,16 +44,17 @@ def test_new_times_and_a_clone_change_nothing(built, tmp_path: Path) -> None:
 
 def test_the_second_row_shares_the_data(copy: Project) -> None:
     done = copy.snakemake("-n", "results/scannet_b15n4_nocaption/metrics.json")
-    assert done.jobs == {"train": 1, "evaluate": 1}
+    assert done.jobs == ROW_JOBS
 
 
 @pytest.mark.parametrize(
     ("key", "value", "jobs"),
     [
-        ("rows.scannet_b15n4.train.caption.ratio", 0.3, {"train": 1, "evaluate": 1}),
-        ("recipes.adam_onecycle.lr", 0.002, {"train": 1, "evaluate": 1}),
-        ("published.scannet_b15n4.hiou", 70.0, {}),
-        ("region_sources.kosmos.miss_rate", 0.5, {"regions": 1, "fuse": 1, "text": 1, "train": 1, "evaluate": 1}),
+        ("rows.scannet_b15n4.train.caption.ratio", 0.3, ROW_JOBS),
+        ("recipes.onecycle.weight_decay", 0.002, ROW_JOBS),
+        ("rows.scannet_b15n4.evaluate.also", [], {"evaluate": 1}),
+        ("published.scannet_b15n4.scores.hIoU", 70.0, {}),
+        ("region_sources.kosmos.miss_rate", 0.5, {"regions": 1, "fuse": 1, "text": 1, **ROW_JOBS}),
         ("caption_sets: iou_high", None, None),
     ],
 )  # fmt: skip
@@ -58,7 +62,7 @@ def test_a_change_reruns_what_it_concerns(copy: Project, key: str, value: object
     if jobs is None:
         text = (copy.folder / "params.yaml").read_text()
         (copy.folder / "params.yaml").write_text(text.replace("iou_high: 0.2", "iou_high: 0.3"))
-        jobs = {"fuse": 1, "text": 1, "train": 1, "evaluate": 1}
+        jobs = {"fuse": 1, "text": 1, **ROW_JOBS}
     else:
         copy.set(key, value)
     done = copy.snakemake("-n", ROW)
@@ -71,13 +75,13 @@ def test_reordered_keys_change_nothing_and_swapped_values_do(copy: Project) -> N
 
     path = copy.folder / "params.yaml"
     tree = yaml.safe_load(path.read_text())
-    recipe = tree["recipes"]["adam_onecycle"]
-    tree["recipes"]["adam_onecycle"] = dict(reversed(recipe.items()))
+    recipe = tree["recipes"]["onecycle"]
+    tree["recipes"]["onecycle"] = dict(reversed(recipe.items()))
     path.write_text(yaml.safe_dump(tree, sort_keys=False))
     assert copy.snakemake("-n", ROW).nothing
-    copy.set("recipes.adam_onecycle.pct_start", recipe["weight_decay"])
-    copy.set("recipes.adam_onecycle.weight_decay", recipe["pct_start"])
-    assert copy.snakemake("-n", ROW).jobs == {"train": 1, "evaluate": 1}
+    copy.set("recipes.onecycle.pct_start", recipe["weight_decay"])
+    copy.set("recipes.onecycle.weight_decay", recipe["pct_start"])
+    assert copy.snakemake("-n", ROW).jobs == ROW_JOBS
 
 
 def test_comments_in_the_code_change_nothing_and_code_does(copy: Project) -> None:
@@ -96,7 +100,10 @@ def test_a_real_tree_elsewhere_runs_through_the_same_rules(copy: Project, tmp_pa
     copy.set("scale", "small")
     done = copy.snakemake(ROW)
     assert done.code == 0, done.text[-3000:]
-    assert done.jobs == {"raw": 1, "preprocess": 1, "regions": 2, "fuse": 1, "text": 1, "train": 1, "evaluate": 1}
+    assert done.jobs == {
+        "raw": 1, "preprocess": 1, "regions": 2, "fuse": 1, "features": 1, "text": 1, "train": 1, "predict": 1,
+        "evaluate": 1,
+    }  # fmt: skip
     metrics = read_json(copy.folder / ROW)
     assert metrics["data"]["source"] == "scannet" and metrics["data"]["note"] == ""
     assert (copy.folder / "data" / "scannet" / "raw").resolve() == root.resolve()
@@ -133,11 +140,11 @@ def rename_scenes(root: Path) -> None:
 
 def test_one_run_with_another_setting_is_kept_apart_and_recorded(copy: Project) -> None:
     before = (copy.folder / ROW).read_bytes()
-    done = copy.run("regionzoo", "run", "scannet_b15n4", "--tag", "slow", "--set", "recipe.lr=1e-3", "--set", "seed=5")
+    done = copy.run("regionzoo", "run", "scannet_b15n4", "--tag", "slow", "--set", "lr=1e-3", "--set", "seed=5")
     assert done.code == 0, done.text[-3000:]
     metrics = read_json(copy.folder / "results" / "scannet_b15n4+slow" / "metrics.json")
     assert metrics["row"] == "scannet_b15n4+slow" and metrics["seed"] == 5
-    assert metrics["overrides"] == {"recipe.lr": 0.001, "seed": 5}
+    assert metrics["overrides"] == {"lr": 0.001, "seed": 5}
     assert (copy.folder / ROW).read_bytes() == before and copy.snakemake("-n", ROW).nothing
 
 

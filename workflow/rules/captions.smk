@@ -1,7 +1,8 @@
-"""Captioned regions, their fusion, and the text tables.
+"""Captioned regions, their fusion, the text tables, and point features to distil from.
 
 INPUT: the raw tree's frames, data/<dataset>/scenes/.
-OUTPUT: data/<dataset>/captions/<source or set>/ with manifests, data/<dataset>/text/<table>.safetensors.
+OUTPUT: data/<dataset>/captions/<source or set>/ and data/<dataset>/features/<source>/ with manifests,
+data/<dataset>/text/<table>.safetensors.
 """
 
 
@@ -84,3 +85,29 @@ rule text:
         code=CODE["text"],
     shell:
         "regionzoo text --settings {params.settings:q} --captions {input.captions} --out {output} 2>&1 | tee {log}"
+
+
+rule features:
+    input:
+        raw="data/{dataset}/raw.manifest.json",
+        manifest="data/{dataset}/scenes.manifest.json",
+        scenes=ancient("data/{dataset}/scenes"),
+    output:
+        features=directory("data/{dataset}/features/{features}"),
+        manifest="data/{dataset}/features/{features}.manifest.json",
+    log:
+        "logs/features/{dataset}-{features}.log",
+    benchmark:
+        "logs/features/{dataset}-{features}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 8
+    resources:
+        mem_mb=16000,
+        runtime=720,
+    params:
+        settings=lambda w: PARAMS.features(w.features).canonical(),
+        code=CODE["features"],
+    shell:
+        "regionzoo features --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
+        " --out {output.features} --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"

@@ -25,15 +25,23 @@ wildcard_constraints:
     source="|".join(map(re.escape, PARAMS.region_sources)),
     fused="|".join(map(re.escape, PARAMS.caption_sets)) or "-",
     text="|".join(map(re.escape, PARAMS.text)),
-    row="|".join(map(re.escape, PARAMS.rows)),
+    features="|".join(map(re.escape, PARAMS.feature_sources)),
+    row="|".join(map(re.escape, PARAMS.all_rows)),
 
 
 def row_path(pattern):
-    """Input function: a path with the data set, captions and text table of the job's row filled in."""
+    """Input function: a path with the inputs of the job's row filled in; weights is the row that trains for it."""
 
     def path(wildcards):
-        row = PARAMS.rows[wildcards.row]
-        return pattern.format(dataset=row.dataset, captions=row.captions, text=row.text)
+        row = PARAMS.all_rows[wildcards.row]
+        weights = PARAMS.weights_of(wildcards.row)
+        return pattern.format(
+            dataset=row.dataset,
+            captions=row.captions,
+            text=row.text,
+            features=PARAMS.rows[weights].features,
+            weights=weights,
+        )
 
     return path
 
@@ -60,3 +68,8 @@ def text_path(pattern):
         return pattern.format(dataset=table.dataset, captions=table.captions)
 
     return path
+
+
+def glob_results(pattern):
+    """Input function: files of runs beside the rows, as far as there are any."""
+    return lambda wildcards: sorted(str(path) for path in Path().glob(pattern))

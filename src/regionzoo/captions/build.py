@@ -37,6 +37,7 @@ class _Captioned:
     texts: frozenset[str]
     frames: int = 0
     lost_frames: int = 0
+    off_interval: bool = False
     without_points: int = 0
     offered: tuple[int, ...] = ()
     added: tuple[int, ...] = ()
@@ -47,7 +48,7 @@ def build_regions(
     raw_root: str | Path,
     scene_ids: Sequence[str],
     captioner: CaptionerSettings,
-    frame_stride: int,
+    frame_interval: int,
     swap_xy_scale: bool,
     out_dir: str | Path,
     workers: int = 1,
@@ -57,15 +58,24 @@ def build_regions(
 
     scenes_dir: scene store. raw_root: tree with the frames (:func:`regionzoo.scenes.frames.read_frames`). Regions are
     named ``<image>_<k>``, k counting the regions of that image that have points; the others are dropped and counted.
-    A scene without a frame of known pose gets an empty file and is counted.
+    Frames count whose number is a multiple of ``frame_interval``. A scene without such a frame of known pose gets an
+    empty file and is counted: as off the interval if it has frames and all their numbers are others, or else as
+    without frames.
 
     Returns statistics as JSON values. Raises :class:`UserError` if a scene or frame is broken, or if no scene at all
     has a usable frame.
     """
-    task = partial(_caption_scene, Path(scenes_dir), Path(raw_root), captioner, frame_stride, swap_xy_scale)
+    task = partial(_caption_scene, Path(scenes_dir), Path(raw_root), captioner, frame_interval, swap_xy_scale)
     with _replaced_folder(Path(out_dir)) as folder:
         done = _run(partial(_save, task, folder), scene_ids, workers, progress)
+        off_interval = sum(scene.off_interval for scene in done)
         if scene_ids and not any(scene.frames for scene in done):
+            if off_interval:
+                raise UserError(
+                    f"{raw_root}: {off_interval} of the {len(scene_ids)} training scenes have frames, but none has a "
+                    f"frame whose number is a multiple of frame_interval {frame_interval}; lower frame_interval (the "
+                    "25k download holds every 100th frame)"
+                )
             raise UserError(
                 f"{raw_root}: none of the {len(scene_ids)} training scenes has a frame with a pose below "
                 "scannet_frames_25k/; captions need them: download the frames"
@@ -74,7 +84,8 @@ def build_regions(
         "captioner": captioner.make().identity,
         "frames": sum(scene.frames for scene in done),
         "frames_without_pose": sum(scene.lost_frames for scene in done),
-        "scenes_without_frames": sum(scene.frames == 0 for scene in done),
+        "scenes_without_frames": sum(scene.frames == 0 for scene in done) - off_interval,
+        "scenes_off_interval": off_interval,
         "regions_without_points": sum(scene.without_points for scene in done),
     }
 
@@ -139,21 +150,26 @@ def _made(captioner: CaptionerSettings) -> Captioner:
 
 
 def _caption_scene(
-    scenes_dir: Path, raw_root: Path, captioner: CaptionerSettings, stride: int, swap_xy_scale: bool, scene_id: str
+    scenes_dir: Path, raw_root: Path, captioner: CaptionerSettings, interval: int, swap_xy_scale: bool, scene_id: str
 ) -> tuple[RegionCaptions, dict[str, Any]]:
     scene = load_scene(scenes_dir / f"{scene_id}{SUFFIX}")
-    frames = _frames(raw_root, scene_id, stride)
+    frames = _frames(raw_root, scene_id, interval)
     names, texts, regions, dropped = caption_frames(scene.coords, frames.frames, _made(captioner), swap_xy_scale)
     captions = from_regions(scene_id, scene.coords_sha256, len(scene), names, texts, regions)
-    return captions, {"frames": len(frames.frames), "lost_frames": len(frames.lost), "without_points": dropped}
+    return captions, {
+        "frames": len(frames.frames),
+        "lost_frames": len(frames.lost),
+        "off_interval": frames.skipped > 0 and not (frames.frames or frames.lost),
+        "without_points": dropped,
+    }
 
 
-def _frames(raw_root: Path, scene_id: str, stride: int) -> FrameSet:
+def _frames(raw_root: Path, scene_id: str, interval: int) -> FrameSet:
     try:
         frame_folder(raw_root, scene_id)
     except SceneError:
         return FrameSet((), ())
-    return read_frames(raw_root, scene_id, stride)
+    return read_frames(raw_root, scene_id, interval)
 
 
 def _fuse_scene(

@@ -1,4 +1,4 @@
-"""Words of the simulated captioner: nouns of NYU40 ids, sentence templates and grounded noun phrases."""
+"""Words of the simulated captioner: nouns of NYU40 ids, sentence templates, grounded phrases and image captions."""
 
 from __future__ import annotations
 
@@ -43,16 +43,20 @@ TEMPLATES = (
     "an indoor scene with {thing}.",
 )
 
+SCENES = ("{things} in a room", "a room with {things}")
+
 NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+Color = tuple[float, float, float]
+"""RGB, 0..255 a channel."""
 
 
 class Thing(NamedTuple):
-    """A visible object: key (value of the instance image), NYU40 id, tight box, mean colour (RGB 0..255)."""
+    """A visible object: key (value of the instance image), NYU40 id, tight box."""
 
     key: int
     nyu40: int
     box: Box
-    color: tuple[float, float, float]
 
 
 @cache
@@ -70,6 +74,11 @@ def is_named(nyu40: int) -> bool:
     return nyu40 in nouns()
 
 
+def class_name(nyu40: int) -> str:
+    """The bare class name as a detector's vocabulary has it: lower case, words apart."""
+    return nouns()[nyu40].replace("_", " ").lower()
+
+
 def template_sentence(nyu40: int, rng: np.random.Generator) -> str:
     """The class name in one of a few sentences: what a detector with templates writes."""
     noun = nouns()[nyu40]
@@ -77,22 +86,21 @@ def template_sentence(nyu40: int, rng: np.random.Generator) -> str:
     return template.format(thing=_with_article(noun), be="are" if noun in PLURAL_NOUNS else "is")
 
 
-def grounded_phrase(nyu40: int, thing: Thing, things: Sequence[Thing], rng: np.random.Generator) -> str:
+def grounded_phrase(nyu40: int, thing: Thing, color: Color, things: Sequence[Thing], rng: np.random.Generator) -> str:
     """A short noun phrase as grounded captioners give for a box: "a brown couch", "two chairs", "a desk with a lamp".
 
-    ``nyu40`` is the name to use, which naming noise may have taken from another object; colour, count and neighbours
-    are those of ``thing`` among ``things``.
+    ``nyu40`` is the name to use, which naming noise may have taken from another object; ``color`` is the mean colour
+    of ``thing``, count and neighbours are those of ``thing`` among ``things``.
     """
-    synonyms = SYNONYMS.get(nouns()[nyu40], (nouns()[nyu40],))
-    noun = synonyms[rng.integers(len(synonyms))]
+    noun = _synonym(nyu40, rng)
     form, colored = rng.random(2)
     if colored < 0.5:
-        noun = f"{color_word(thing.color)} {noun}"
+        noun = f"{color_word(color)} {noun}"
     if nyu40 in STRUCTURE:
         return f"the {noun}"
     count = sum(other.nyu40 == nyu40 for other in things)
     if form < 0.15 and count > 1 and nyu40 == thing.nyu40 and not _is_plural(noun):
-        return f"{NUMBERS.get(count, 'several')} {_plural(noun)}"
+        return _counted(noun, count)
     phrase = _with_article(noun)
     others = [other for other in things if other.nyu40 not in STRUCTURE | {nyu40, thing.nyu40}]
     if form >= 0.75 and others:
@@ -102,7 +110,20 @@ def grounded_phrase(nyu40: int, thing: Thing, things: Sequence[Thing], rng: np.r
     return phrase
 
 
-def color_word(rgb: tuple[float, float, float]) -> str:
+def image_caption(kinds: Sequence[tuple[int, int]], rng: np.random.Generator) -> str:
+    """What an image captioner says of a picture with some kinds of things, each an NYU40 id and how many of it:
+    "a couch and two tables in a room".
+    """
+    things = [_counted(_synonym(nyu40, rng), count) for nyu40, count in kinds]
+    return SCENES[rng.integers(len(SCENES))].format(things=_listed(things))
+
+
+def surface_caption(surfaces: Sequence[tuple[int, Color]]) -> str:
+    """What it says where there is nothing but walls, floors and ceilings: "a white wall and a brown floor"."""
+    return _listed([_with_article(f"{color_word(color)} {nouns()[nyu40]}") for nyu40, color in surfaces])
+
+
+def color_word(rgb: Color) -> str:
     """One of the eleven basic colour words, or beige, for a colour of 0..255 a channel."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(channel / 255 for channel in rgb))
     hue *= 360
@@ -118,6 +139,24 @@ def color_word(rgb: tuple[float, float, float]) -> str:
         if hue < limit:
             return word
     return "pink" if hue < 345 else "red"
+
+
+def _synonym(nyu40: int, rng: np.random.Generator) -> str:
+    noun = nouns()[nyu40]
+    synonyms = SYNONYMS.get(noun, (noun,))
+    return synonyms[rng.integers(len(synonyms))]
+
+
+def _counted(noun: str, count: int) -> str:
+    if count == 1 or _is_plural(noun):
+        return _with_article(noun)
+    return f"{NUMBERS.get(count, 'several')} {_plural(noun)}"
+
+
+def _listed(phrases: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    *front, last = phrases
+    return f"{', '.join(front)} and {last}" if front else last
 
 
 def _is_plural(noun: str) -> bool:

@@ -1,72 +1,84 @@
-"""Every validation scene through the network once, into one confusion matrix."""
+"""Every validation scene through the network once; what it says of each point goes to the predictions store."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from regionzoo.classes import IGNORE_INDOOR
-from regionzoo.evaluation.semantic import confusion
+from regionzoo.classes import class_set
+from regionzoo.evaluation.predictions import SUFFIX, Predictions, Variant, background, save_predictions
+from regionzoo.models.batch import Batch
 from regionzoo.models.network import RegionNet
-from regionzoo.models.settings import Partition
+from regionzoo.models.text_head import IGNORED_LOGIT, calibrate
 from regionzoo.progress import Meter
 from regionzoo.scenes.store import load_scene
 from regionzoo.training.collate import collate
 from regionzoo.training.dataset import evaluation_item
-from regionzoo.training.distributed import World, sum_over_world
-from regionzoo.training.labels import binary_labels, evaluation_labels
+from regionzoo.training.distributed import World
 
 
-@dataclass(frozen=True)
-class Counts:
-    """Sums over the validation set.
-
-    matrix: int64 [classes, classes], rows ground truth. binary: int64 [2, 2], rows novel/base truth, columns
-    prediction. scenes, points: how many went in.
-    """
-
-    matrix: np.ndarray
-    binary: np.ndarray
-    scenes: int
-    points: int
+def device_name(device: torch.device) -> str:
+    """Human name of a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({platform.machine()})"
 
 
 @torch.no_grad()
-def count_scenes(
+def point_labels(network: RegionNet, batch: Batch, name: str) -> tuple[dict[Variant, np.ndarray], np.ndarray | None]:
+    """int16 [N] labels of every variant, and uint8 [N] decisions of the binary head (None without one).
+
+    name: the class set that the network is asked for. One forward pass, in the network's current mode.
+    """
+    feats, binary = network.encode(batch)
+    scores = network.task_head.cls_head(feats).float()
+    roles = network.partition
+    masked = _without(scores, roles.ignore_idx)
+    row = masked if binary is None else calibrate(masked, binary.float(), roles.base_idx, roles.novel_idx)
+    classes = class_set(name)
+    behind = tuple(classes.index(entry) for entry in background(name))
+    best = {"row": row, "masked": masked, "all": scores, "foreground": _without(scores, behind)}
+    labels: dict[Variant, np.ndarray] = {
+        variant: _of_points(values.argmax(1), batch.v2p).astype(np.int16) for variant, values in best.items()
+    }
+    if binary is None:
+        return labels, None
+    return labels, _of_points(torch.sigmoid(binary.float()) > 0.5, batch.v2p).astype(np.uint8)
+
+
+def predict_scenes(
     network: RegionNet,
     scenes_dir: Path,
-    scene_ids: list[str],
-    classes: str,
-    partition: Partition,
+    scene_ids: Sequence[str],
+    name: str,
     voxel_size: float,
-    calibrated: bool,
+    out: Path,
     here: World,
     title: str,
-) -> Counts:
-    """Evaluate scene by scene in float32; with several processes each scene is counted by exactly one of them."""
+) -> None:
+    """Write ``out/<scene>.safetensors`` of every scene, in float32, each by exactly one of the processes."""
     network.eval()
-    n = partition.num_classes
-    matrix, binary = np.zeros((n, n), np.int64), np.zeros((2, 2), np.int64)
-    points = 0
     mine = list(here.mine(len(scene_ids)))
     with Meter(title, len(mine), quiet=not here.leader) as meter:
         for done, index in enumerate(mine, 1):
-            scene = load_scene(scenes_dir / f"{scene_ids[index]}.safetensors")
+            scene = load_scene(scenes_dir / f"{scene_ids[index]}{SUFFIX}")
             batch = collate([evaluation_item(scene, voxel_size)]).to(here.device)
-            result = network.predict(batch)
-            labels = scene.labels[classes]
-            predicted = result.labels(calibrated=calibrated).cpu().numpy()
-            matrix += confusion(evaluation_labels(labels, partition), predicted, n, IGNORE_INDOOR)
-            if result.binary_logit is not None and partition.base_idx:
-                said = (torch.sigmoid(result.binary_logit) > 0.5).cpu().numpy()
-                binary += confusion(binary_labels(labels, partition).astype(np.int64), said, 2, IGNORE_INDOOR)
-            points += len(scene)
+            labels, is_base = point_labels(network, batch, name)
+            save_predictions(
+                out / f"{scene.scene_id}{SUFFIX}",
+                Predictions(scene.scene_id, scene.coords_sha256, name, labels, is_base),
+            )
             meter.update(done)
-    sums = [torch.from_numpy(matrix), torch.from_numpy(binary), torch.tensor([len(mine), points])]
-    sums = [tensor.to(here.device) for tensor in sums]
-    sum_over_world(sums, here)
-    matrix, binary, totals = (tensor.cpu().numpy() for tensor in sums)
-    return Counts(matrix, binary, int(totals[0]), int(totals[1]))
+
+
+def _without(scores: Tensor, classes: tuple[int, ...]) -> Tensor:
+    if not classes:
+        return scores
+    return scores.index_fill(1, torch.tensor(classes, device=scores.device), IGNORED_LOGIT)
+
+
+def _of_points(of_voxels: Tensor, v2p: Tensor) -> np.ndarray:
+    return of_voxels.index_select(0, v2p).cpu().numpy()

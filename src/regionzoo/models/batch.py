@@ -34,6 +34,23 @@ class CaptionBatch:
 
 
 @dataclass(frozen=True)
+class FeatureBatch:
+    """Given features of M points, the targets of distillation.
+
+    point_ids: int64 [M], positions among the batch's N points. feats: float32 [M, D], unit length up to rounding.
+    """
+
+    point_ids: Tensor
+    feats: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> FeatureBatch:
+        """The same features on ``device``."""
+        return FeatureBatch(
+            self.point_ids.to(device, non_blocking=non_blocking), self.feats.to(device, non_blocking=non_blocking)
+        )
+
+
+@dataclass(frozen=True)
 class Batch:
     """B scenes of N points in V voxels.
 
@@ -53,6 +70,7 @@ class Batch:
     labels: Tensor | None = None
     binary_labels: Tensor | None = None
     captions: CaptionBatch | None = None
+    features: FeatureBatch | None = None
 
     def __len__(self) -> int:
         return len(self.point_offsets) - 1
@@ -67,6 +85,6 @@ class Batch:
         moved = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Tensor | CaptionBatch):
+            if isinstance(value, Tensor | CaptionBatch | FeatureBatch):
                 moved[field.name] = value.to(device, non_blocking=non_blocking)
         return replace(self, **moved)

@@ -12,8 +12,9 @@ from regionzoo.models.batch import Batch
 from regionzoo.models.binary_head import BinaryHead, binary_loss
 from regionzoo.models.blocks import Grid
 from regionzoo.models.caption_head import CaptionHead
+from regionzoo.models.distill_head import distill_loss
 from regionzoo.models.settings import ModelSettings, Partition
-from regionzoo.models.text_head import TextSegHead, calibrate, segmentation_loss
+from regionzoo.models.text_head import IGNORED_LOGIT, TextSegHead, calibrate, segmentation_loss
 from regionzoo.models.unet import SparseUNet
 from regionzoo.sparse.engine import EngineName, SparseEngine, make_engine
 from regionzoo.sparse.pyramid import Pyramid
@@ -26,23 +27,24 @@ class Losses:
     seg: Tensor
     binary: Tensor
     caption: Tensor
+    distill: Tensor
 
     @property
     def total(self) -> Tensor:
         """Their unweighted sum."""
-        return self.seg + self.binary + self.caption
+        return self.seg + self.binary + self.caption + self.distill
 
 
 @dataclass(frozen=True)
 class StepOutput:
     """Result of a training step.
 
-    losses: see :class:`Losses`. voxel_logits: [V, training columns], detached. voxel_binary: [V] binary logit,
-    detached, or None without a binary head.
+    losses: see :class:`Losses`. voxel_logits: [V, training columns], detached, or None without segmentation loss.
+    voxel_binary: [V] binary logit, detached, or None without a binary head.
     """
 
     losses: Losses
-    voxel_logits: Tensor
+    voxel_logits: Tensor | None
     voxel_binary: Tensor | None
 
 
@@ -50,13 +52,19 @@ class StepOutput:
 class Prediction:
     """Scores of V voxels and the voxel of each of N points.
 
-    voxel_logits: float32 [V, classes], -1e6 on ignored classes. voxel_binary: float32 [V] or None. v2p: int64 [N].
+    voxel_scores: float32 [V, classes], of all classes alike. voxel_binary: float32 [V] or None. v2p: int64 [N].
     """
 
-    voxel_logits: Tensor
+    voxel_scores: Tensor
     voxel_binary: Tensor | None
     v2p: Tensor
     partition: Partition
+
+    @property
+    def voxel_logits(self) -> Tensor:
+        """float32 [V, classes]: the scores with -1e6 on ignored classes, as the original stores them."""
+        ignored = torch.tensor(self.partition.ignore_idx, dtype=torch.int64, device=self.voxel_scores.device)
+        return self.voxel_scores.index_fill(1, ignored, IGNORED_LOGIT)
 
     @property
     def logits(self) -> Tensor:
@@ -116,21 +124,26 @@ class RegionNet(nn.Module):
     def forward(self, batch: Batch) -> StepOutput:
         """Losses of one training step; the segmentation loss is left out for ``eval_only_text`` or without labels."""
         feats, binary = self.encode(batch)
-        logits = self.task_head.train_logits(feats)
-        zero = logits.new_zeros((), dtype=torch.float32)
-        seg = binary_term = zero
+        zero = feats.new_zeros((), dtype=torch.float32)
+        seg = binary_term = distill = zero
+        logits = None
         if not self.settings.eval_only_text and batch.labels is not None:
+            logits = self.task_head.train_logits(feats)
             seg = segmentation_loss(logits, batch.v2p, batch.labels)
         if binary is not None and batch.binary_labels is not None:
             binary_term = binary_loss(binary, batch.v2p, batch.binary_labels)
+        if self.settings.distill_weight:
+            distill = self.settings.distill_weight * distill_loss(feats, batch.v2p, batch.features)
         caption = self.caption_head(feats, batch.v2p, batch.captions, batch.binary_labels)
         return StepOutput(
-            Losses(seg, binary_term, caption), logits.detach(), None if binary is None else binary.detach()
+            Losses(seg, binary_term, caption, distill),
+            None if logits is None else logits.detach(),
+            None if binary is None else binary.detach(),
         )
 
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
         """Scores of every point in the module's current mode; switch to evaluation before."""
         feats, binary = self.encode(batch)
-        logits = self.task_head(feats).float()
-        return Prediction(logits, None if binary is None else binary.float(), batch.v2p, self.partition)
+        scores = self.task_head.cls_head(feats).float()
+        return Prediction(scores, None if binary is None else binary.float(), batch.v2p, self.partition)

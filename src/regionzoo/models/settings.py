@@ -32,8 +32,9 @@ class ModelSettings:
     in_channels: features of a voxel. widths: channels of each U-Net level, finest first. block_reps: residual blocks
     of a level, on the way down and on the way up. adapter_layers: 1 or 2; adapter_last_norm: normalisation and ReLU
     after the last. embed_dim: dimension D of the text vectors. binary_head: base-or-novel head. eval_only_text: no
-    segmentation loss (annotation-free rows). caption: None for rows without captions. detach_bottleneck: also stop
-    the binary loss at the coarsest level, where the original lets it through.
+    segmentation loss (annotation-free rows). caption: None for rows without captions. distill_weight: factor of the
+    loss that pulls point features to given ones (OpenScene rows), 0 for none. detach_bottleneck: also stop the binary
+    loss at the coarsest level, where the original lets it through.
     """
 
     in_channels: int
@@ -45,6 +46,7 @@ class ModelSettings:
     binary_head: bool
     eval_only_text: bool
     caption: CaptionSettings | None
+    distill_weight: float = 0.0
     detach_bottleneck: bool = False
 
     def __post_init__(self) -> None:

@@ -2,60 +2,170 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from regionzoo.artifacts import atomic_path, read_json
+from regionzoo.artifacts import atomic_path
 from regionzoo.errors import UserError
+from regionzoo.report.comparable import comparable
+from regionzoo.report.results import Metrics, read_metrics
 
-ROLE_COLORS = {"base": "tab:blue", "novel": "tab:orange", "ignored": "lightgrey"}
-TERMS = ("seg", "binary", "caption")
+matplotlib.rcParams["text.parse_math"] = False  # a "$" in a name is a dollar
+
+ROLE_COLORS = {"base": "tab:blue", "novel": "tab:orange", "valid": "tab:green"}
+TERMS = {"loss": "black", "seg": "tab:blue", "binary": "tab:green", "caption": "tab:orange", "distill": "tab:purple"}
+"""Columns of history.csv with losses, and their colours."""
+
+UPRIGHT = 25
+"""Up to so many classes stand as upright bars; more lie in columns of at most ``COLUMN``."""
+COLUMN = 50
 
 
 def draw_result(folder: Path) -> list[Path]:
     """Write ``history.png`` and ``per_class.png`` into a result folder and return their paths.
 
-    Every title names the data source, so that a synthetic number is never taken for a published one.
+    Every title names the data source, so that a synthetic number is never taken for a published one. What cannot be
+    drawn for a good reason, such as the curves of a row that uses another row's weights, is said on stderr.
     """
-    metrics = read_json(folder / "metrics.json")
-    made = []
-    for name, draw in (("history", _history), ("per_class", _per_class)):
-        source = folder / f"{name}.csv"
-        if not source.exists():
-            raise UserError(f"{source}: no such file; build the row first")
-        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-        draw(axes, pd.read_csv(source))
-        axes.set_title(_title(metrics))
-        with atomic_path(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=120)
-        plt.close(figure)
-        made.append(folder / f"{name}.png")
+    made, notes = draw_into(folder, folder, "")
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     return made
 
 
-def _title(metrics: dict[str, Any]) -> str:
-    data = metrics["data"]
-    return f"{metrics['row']} on {data['source']} ({data['scale']}), protocol {metrics['protocol']['id']}"
+def draw_into(folder: Path, out: Path, prefix: str) -> tuple[list[Path], list[str]]:
+    """Write ``<prefix>history.png`` and ``<prefix>per_class.png`` of a result into ``out``; returns paths and notes.
+
+    :class:`UserError` if metrics.json or per_class.csv is absent or damaged.
+    """
+    metrics = read_metrics(folder / "metrics.json")
+    title = title_of(metrics)
+    made, notes = [], []
+    history, note = _read_history(folder)
+    if history is not None:
+        made.append(save(history_figure(history, title), out / f"{prefix}history.png"))
+    if note:
+        notes.append(f"{folder.name}: {note}")
+    classes = _read_table(folder / "per_class.csv", ("class", "role", "iou", "points"))
+    made.append(save(per_class_figure(classes, title), out / f"{prefix}per_class.png"))
+    return made, notes
 
 
-def _history(axes: plt.Axes, table: pd.DataFrame) -> None:
-    for term in TERMS:
-        if table[term].any():
-            axes.plot(table["epoch"], table[term], label=term)
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG: equal figures are equal bytes (no version, no time in it)."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+    return path
+
+
+def title_of(metrics: Metrics) -> str:
+    """What a result is, and whether it may be compared: the title of its figures."""
+    data, reason = metrics.data, comparable(metrics)
+    first = f"{metrics.row} on {data.source} ({data.scale}), protocol {metrics.protocol.id}"
+    return first if reason is None else f"{first}\nnot comparable with published scores: {reason}"
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; build the row first") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); build the row again") from None
+    absent = [name for name in columns if name not in table]
+    if absent:
+        raise UserError(f"{path}: no column {', '.join(absent)}; build the row again")
+    for name in set(columns) - {"class", "role"}:
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            raise UserError(f"{path}: column {name} holds something else than numbers; build the row again")
+    return table.astype({name: str for name in ("class", "role") if name in table})
+
+
+def _read_history(folder: Path) -> tuple[pd.DataFrame | None, str]:
+    """The history, or None and why there is none."""
+    path = folder / "history.csv"
+    if not path.exists():
+        return None, "no training curves, as it has no history.csv: its weights are another row's"
+    table = _read_table(path, ("epoch",))
+    return (table, "") if len(table) else (None, "no training curves, as it was trained for no epoch")
+
+
+def history_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Mean losses by epoch: the terms that are not 0 throughout, and their total."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    terms = [name for name in TERMS if name in table and pd.api.types.is_numeric_dtype(table[name])]
+    # The total of a single term would only cover it.
+    drawn = [name for name in terms if table[name].any() and not (name == "loss" and len(terms) == 2)]
+    for name in drawn:
+        style = "--" if name == "loss" else "-"
+        marker = "o" if len(table) == 1 else None
+        axes.plot(table["epoch"], table[name], style, marker=marker, color=TERMS[name], label=name)
     axes.set(xlabel="epoch", ylabel="mean loss", ylim=(0, None))
-    axes.legend()
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if drawn:
+        axes.legend()
+    figure.suptitle(title, fontsize=11)
+    return figure
 
 
-def _per_class(axes: plt.Axes, table: pd.DataFrame) -> None:
-    table = table.sort_values(["role", "iou"], ascending=[True, False])
-    for role, part in table[table["role"] != "ignored"].groupby("role", sort=False):
-        axes.bar(part["class"], part["iou"], color=ROLE_COLORS[str(role)], label=role)
-    axes.set(ylabel="IoU, %", ylim=(0, 100))
-    axes.tick_params("x", rotation=60)
-    axes.legend()
+def per_class_figure(table: pd.DataFrame, title: str) -> Figure:
+    """Bars of the classes that have ground-truth points, by role and then from the best to the worst."""
+    scored = table[table["role"] != "ignored"]
+    shown = scored[scored["points"] > 0].sort_values(
+        ["role", "iou", "class"], ascending=[True, False, True], kind="stable"
+    )
+    left_out = len(scored) - len(shown)
+    if "base" not in set(scored["role"]):
+        # Annotation-free rows have no base classes beside which a class could be novel.
+        shown = shown.assign(role="valid")
+    if len(shown) <= UPRIGHT:
+        figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+        _bars(axes, shown, upright=True)
+        panels = [axes]
+    else:
+        count = math.ceil(len(shown) / COLUMN)
+        rows = math.ceil(len(shown) / count)
+        figure, panels = plt.subplots(
+            1, count, figsize=(max(8, 4.2 * count), 0.17 * rows + 1.2), layout="constrained", squeeze=False
+        )
+        panels = list(panels[0])
+        for k, axes in enumerate(panels):
+            _bars(axes, shown.iloc[k * rows : (k + 1) * rows], upright=False, slots=rows)
+    if left_out:
+        figure.supxlabel(f"left out: {left_out} classes without ground-truth points", fontsize=8)
+    roles = list(dict.fromkeys(shown["role"]))
+    if len(roles) > 1:
+        handles = [plt.Rectangle((0, 0), 1, 1, color=_color(role)) for role in roles]
+        panels[-1].legend(handles, roles, loc="upper right" if len(shown) <= UPRIGHT else "lower right")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _bars(axes: plt.Axes, part: pd.DataFrame, upright: bool, slots: int = 0) -> None:
+    places, values = np.arange(len(part)), part["iou"].fillna(0.0)
+    colors = [_color(role) for role in part["role"]]
+    if upright:
+        axes.bar(places, values, color=colors)
+        axes.set_xticks(places, part["class"], rotation=60, ha="right", rotation_mode="anchor", fontsize=9)
+        axes.set(ylabel="IoU, %", ylim=(0, 100))
+        axes.grid(axis="y", alpha=0.3)
+    else:
+        axes.barh(places, values, color=colors)
+        axes.set_yticks(places, part["class"], fontsize=7)
+        axes.set(xlabel="IoU, %", xlim=(0, 100), ylim=(slots - 0.4, -0.6))
+        axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+
+
+def _color(role: str) -> str:
+    return ROLE_COLORS.get(role, "tab:grey")

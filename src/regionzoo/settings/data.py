@@ -42,8 +42,8 @@ class RegionSource(Settings):
 
     dataset: str
     captioner: Literal["simulated"]
-    style: Literal["template", "grounded"]
-    frame_stride: Count
+    style: Literal["template", "name", "grounded", "window"]
+    frame_interval: Count
     miss_rate: Share
     naming_noise: Share
     box_noise: NonNegative
@@ -68,11 +68,41 @@ class FuseSettings(Settings):
     iou_low: Share
 
 
-class TextSettings(Settings):
-    """Prompts of a class set and the texts of a caption set -> unit vectors."""
+class FeatureSource(Settings):
+    """Where the per-point features come from that a network is distilled from.
+
+    provider: "none" (rows without distillation), "openscene" (fused features of that project, a folder of
+    ``<scene>_<k>.pt``), or a source of per-pixel features that are fused over the views here: "open_clip" (dense
+    features of ``model``), "files" (``<path>/<scene>/<frame>.npy``), "simulated" (label images and the text encoder).
+    frame_interval: frames whose number is a multiple of it. chunks, chunk_points: own fusion writes so many random
+    subsets of so many points a scene, the layout of OpenScene. noise: of "simulated", length of the noise vector that
+    is added to each object's unit vector in each view.
+    """
 
     dataset: str
-    classes: Literal["scannet20", "scannet200"]
+    provider: Literal["none", "openscene", "open_clip", "files", "simulated"]
+    path: str | None = None
+    model: str | None = None
+    frame_interval: Count = 20
+    chunks: Count = 5
+    chunk_points: Count = 20000
+    noise: NonNegative = 0.0
+
+
+class FeatureSettings(Settings):
+    """Frames or imported files -> feature store. encoder: the text encoder in whose space "simulated" features are."""
+
+    name: str
+    seed: Seed
+    source: FeatureSource
+    encoder: str
+
+
+class TextSettings(Settings):
+    """Prompts of class sets and the texts of a caption set -> unit vectors."""
+
+    dataset: str
+    classes: tuple[Literal["scannet20", "scannet200"], ...]
     captions: str
     encoder: str
     template: Literal["identity", "lseg", "simple"]

@@ -14,9 +14,8 @@ class Recipe(Settings):
 
     optimizer: Literal["adam_onecycle", "adamw"]
     schedule: Literal["adam_onecycle", "cos_after_step", "poly"]
-    lr: Positive
     weight_decay: NonNegative
-    epochs: Count
+    epochs: Seed  # 0: the untrained network, to compare with
     pct_start: Share = 0.39
     div_factor: Positive = 1.0
     moms: tuple[Share, Share] = (0.95, 0.85)
@@ -33,7 +32,7 @@ class Recipe(Settings):
     def _schedule_fits(self) -> Self:
         if (self.optimizer == "adam_onecycle") != (self.schedule == "adam_onecycle"):
             raise ValueError("optimizer adam_onecycle and schedule adam_onecycle go together")
-        if self.schedule == "cos_after_step" and self.step_epoch >= self.epochs:
+        if self.schedule == "cos_after_step" and self.epochs and self.step_epoch >= self.epochs:
             raise ValueError(f"step_epoch {self.step_epoch} must be below epochs {self.epochs}")
         return self
 
@@ -76,16 +75,42 @@ class CaptionLoss(Settings):
     novel_grad_only: Truth
 
 
-class RowTraining(Settings):
-    """What a row trains: partition of the classes and the names of its recipe, network and augmentation."""
+class Classes(Settings):
+    """A class set and the roles of its classes. Those named neither novel nor ignored are base, or, annotation-free,
+    merely valid.
 
-    classes: Literal["scannet20", "scannet200"]
-    novel: tuple[str, ...]
-    ignore: tuple[str, ...]
-    model: str
+    set: the class set. annotated: whether the labels of base classes reach the training; without, no label does.
+    novel: classes without annotation beside annotated ones. ignore: classes that are never predicted.
+    unlabelled_as: the class that unlabelled points count as in training, None for "ignored": the original's look-up
+    wraps their -100 to class 156 of ScanNet200, hair dryer, and the published numbers were made like that.
+    """
+
+    set: Literal["scannet20", "scannet200"]
+    annotated: Truth = True
+    novel: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    unlabelled_as: str | None = None
+
+    @model_validator(mode="after")
+    def _roles_fit(self) -> Self:
+        if not self.annotated and (self.novel or self.unlabelled_as):
+            raise ValueError("without annotation there are no novel classes and no unlabelled_as")
+        return self
+
+
+class RowTraining(Settings):
+    """What a row trains: roles of the classes, and the names of its recipe, network and augmentation.
+
+    distill: weight of the loss that pulls point features to the row's feature source, 0 for none.
+    """
+
+    classes: Classes
+    lr: Positive
     recipe: str
+    model: str
     augmentation: str
     caption: CaptionLoss
+    distill: NonNegative = 0.0
 
 
 class TrainSettings(Settings):
@@ -96,30 +121,53 @@ class TrainSettings(Settings):
     source: Literal["scannet", "synthetic-rooms"]
     scale: Literal["paper", "small"]
     seed: Seed
-    classes: Literal["scannet20", "scannet200"]
-    novel: tuple[str, ...]
-    ignore: tuple[str, ...]
+    classes: Classes
     template: Literal["identity", "lseg", "simple"]
+    lr: Positive
     recipe: Recipe
     network: Network
     augmentation: Augmentation
     caption: CaptionLoss
+    distill: NonNegative
     overrides: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
 
 
+class PredictSettings(Settings):
+    """Which classes a trained network is asked for; its shape comes from the training's own config.json.
+
+    classes: of the row, which need not be those of the training: the annotation-free ScanNet200 rows ask ScanNet
+    networks for 200 names.
+    """
+
+    row: str
+    classes: Classes
+
+
 class EvaluateSettings(Settings):
-    """How a trained row is scored; the network's shape and the classes come from the training's own config.json."""
+    """How saved predictions are scored: the row's own protocol, and others to report beside it."""
 
     row: str
     protocol: str
+    also: tuple[str, ...]
 
 
 class Published(Settings):
-    """Published scores in percent, with the tolerance within which a rebuilt row counts as equal."""
+    """One line of a published table: scores in percent by the metric's name, and the tolerance of a rebuilt row.
 
-    hiou: Real | None = None
-    miou_base: Real | None = None
-    miou_novel: Real | None = None
-    miou: Real | None = None
-    macc: Real | None = None
-    tolerance: Positive = 1.0
+    table: which of the three tables. setting: what the line is called there. protocol: what the scores were taken
+    under, as far as it is known.
+    """
+
+    table: Literal["semantic-base", "semantic-free", "instance"]
+    dataset: str
+    setting: str
+    protocol: str
+    scores: dict[str, Real]
+    tolerance: Positive
+
+
+class TablesSettings(Settings):
+    """What the tables show beside the results: published lines in their order, and which rows can be built here."""
+
+    published: dict[str, Published]
+    available: tuple[str, ...]

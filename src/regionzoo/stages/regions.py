@@ -29,7 +29,7 @@ def run(settings: RegionSettings, raw: Path, scenes: Path, out: Path, manifest: 
                 box_noise=source.box_noise,
                 seed=settings.seed,
             ),
-            frame_stride=source.frame_stride,
+            frame_interval=source.frame_interval,
             swap_xy_scale=source.swap_xy_scale,
             out_dir=out,
             workers=workers,

@@ -12,8 +12,8 @@ from regionzoo.text.table import build_table, save_table
 
 
 def run(settings: TextSettings, captions: Path, out: Path) -> None:
-    """Encode the prompts of the class set and all captions of the set."""
-    strings = set(class_prompts(settings.classes, settings.template))
+    """Encode the prompts of the class sets and all captions of the set."""
+    strings = {text for classes in settings.classes for text in class_prompts(classes, settings.template)}
     for path in sorted(captions.glob("*.safetensors")):
         strings.update(load_captions(path).texts)
     save_table(out, build_table(strings, make_encoder(settings.encoder)))

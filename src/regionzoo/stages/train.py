@@ -13,15 +13,16 @@ import torch
 
 from regionzoo.artifacts import manifest_hash, sha256_file, write_json, write_text
 from regionzoo.codehash import SOURCE, stage_digest
+from regionzoo.features.store import load_index
 from regionzoo.settings.train import TrainSettings
 from regionzoo.stages._folders import manifest_of, split_scenes
 from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
-from regionzoo.training.build import build_network, partition_of
+from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import save_model
 from regionzoo.training.dataset import TrainingScenes
 from regionzoo.training.distributed import world
-from regionzoo.training.loop import Trainer
+from regionzoo.training.loop import HISTORY, Trainer
 from regionzoo.training.optim import Optimizer
 
 
@@ -31,6 +32,7 @@ class TrainPaths:
 
     scenes: Path
     captions: Path
+    features: Path
     text: Path
     out: Path
     state: Path
@@ -42,6 +44,7 @@ def resume_key(settings: TrainSettings, paths: TrainPaths) -> str:
         settings.canonical(),
         manifest_hash(manifest_of(paths.scenes)),
         manifest_hash(manifest_of(paths.captions)),
+        manifest_hash(manifest_of(paths.features)),
         sha256_file(paths.text),
         stage_digest(SOURCE, "train"),
     ]
@@ -56,12 +59,11 @@ def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
     with world(runtime.device) as here:
         network = build_network(settings, table, runtime.engine).to(here.device)
         captions = paths.captions if settings.caption.weight > 0 else None
-        scenes = TrainingScenes(
-            paths.scenes, split_scenes(paths.scenes, "train"), captions, table, settings, partition_of(settings)
-        )
+        features = paths.features if settings.distill > 0 else None
+        scenes = TrainingScenes(paths.scenes, split_scenes(paths.scenes, "train"), captions, features, table, settings)
         trainer = Trainer(
             network=network,
-            optimizer=Optimizer(network, settings.recipe),
+            optimizer=Optimizer(network, settings.recipe, settings.lr),
             scenes=scenes,
             table=table if captions is not None else None,
             settings=settings,
@@ -75,9 +77,10 @@ def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
             return
         device = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu"
         save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
-        write_text(paths.out / "history.csv", pd.DataFrame(progress.history).to_csv(index=False))
+        write_text(paths.out / "history.csv", pd.DataFrame(progress.history, columns=HISTORY).to_csv(index=False))
         config = {
             "settings": settings.model_dump(mode="json"),
+            "features": load_index(paths.features).provider if features is not None else {"provider": "none"},
             "parameters": sum(p.numel() for p in network.parameters()),
             "cost": {
                 "train_hours": round(progress.seconds / 3600, 4),

@@ -1,34 +1,34 @@
-"""A network from a training's settings and text table: the same for training and evaluation."""
+"""A network from a training's settings and text table: the same for training and prediction."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from regionzoo.classes import class_set
 from regionzoo.models.network import RegionNet
-from regionzoo.models.settings import CaptionSettings, ModelSettings, Partition
-from regionzoo.settings.train import TrainSettings
+from regionzoo.models.settings import CaptionSettings, ModelSettings
+from regionzoo.settings.train import Classes, TrainSettings
 from regionzoo.sparse.engine import EngineName
 from regionzoo.text.class_prompts import class_prompts
 from regionzoo.text.table import TextTable
-from regionzoo.training.labels import base_partition
+from regionzoo.training.labels import partition_of
 
 
-def partition_of(settings: TrainSettings) -> Partition:
-    """Base, novel and ignored classes of a row."""
-    return base_partition(class_set(settings.classes), settings.novel, settings.ignore)
+def class_vectors(classes: str, template: str, table: TextTable) -> np.ndarray:
+    """float32 [classes, D]: unit vectors of the prompts of a class set."""
+    return table.vectors[table.lookup(class_prompts(classes, template))]
 
 
-def class_vectors(settings: TrainSettings, table: TextTable) -> np.ndarray:
-    """float32 [classes, D]: unit vectors of the class prompts."""
-    return table.vectors[table.lookup(class_prompts(settings.classes, settings.template))]
+def build_network(
+    settings: TrainSettings, table: TextTable, engine: EngineName, classes: Classes | None = None
+) -> RegionNet:
+    """A freshly initialised network; the draw of its weights depends on the row's seed alone.
 
-
-def build_network(settings: TrainSettings, table: TextTable, engine: EngineName) -> RegionNet:
-    """A freshly initialised network; the draw of its weights depends on the row's seed alone."""
+    classes: what it is asked for, if that is not what it was trained with.
+    """
     torch.manual_seed(settings.seed)
     shape, caption = settings.network, settings.caption
+    asked = classes or settings.classes
     model = ModelSettings(
         in_channels=shape.in_channels,
         widths=shape.widths,
@@ -36,8 +36,8 @@ def build_network(settings: TrainSettings, table: TextTable, engine: EngineName)
         adapter_layers=shape.adapter_layers,
         adapter_last_norm=shape.adapter_last_norm,
         embed_dim=table.dimension,
-        binary_head=True,
-        eval_only_text=False,
+        binary_head=settings.classes.annotated,
+        eval_only_text=not settings.classes.annotated,
         caption=CaptionSettings(
             weight=caption.weight,
             pool=caption.pool,
@@ -45,6 +45,7 @@ def build_network(settings: TrainSettings, table: TextTable, engine: EngineName)
             # The one-cycle optimiser of the original never sees the scale (reference: model section 7.2).
             logit_scale_trainable=settings.recipe.optimizer != "adam_onecycle",
         ),
+        distill_weight=settings.distill,
     )
-    vectors = torch.from_numpy(class_vectors(settings, table))
-    return RegionNet(model, vectors, partition_of(settings), engine)
+    vectors = torch.from_numpy(class_vectors(asked.set, settings.template, table))
+    return RegionNet(model, vectors, partition_of(asked), engine)

@@ -63,10 +63,11 @@ def save_model(path: Path, network: nn.Module, metadata: dict[str, str]) -> None
     write_safetensors(path, dict(network.state_dict()), metadata)
 
 
-def load_model(path: Path, network: nn.Module) -> dict[str, str]:
-    """Load weights strictly and return the file's metadata."""
+def load_model(path: Path, network: nn.Module, skip: tuple[str, ...] = ()) -> dict[str, str]:
+    """Load weights strictly, but for the keys of ``skip``, which stay as they are; return the file's metadata."""
     with safe_open(path, "pt") as file:
-        tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}
+        tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys() if name not in skip}
         metadata = file.metadata() or {}
-    network.load_state_dict(tensors, strict=True)
+    kept = {name: value for name, value in network.state_dict().items() if name in skip}
+    network.load_state_dict(tensors | kept, strict=True)
     return metadata

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from regionzoo.models.batch import Batch, CaptionBatch
+from regionzoo.models.batch import Batch, CaptionBatch, FeatureBatch
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
@@ -32,9 +32,26 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
         voxel_feats=voxel_feats,
         v2p=v2p,
         point_offsets=torch.from_numpy(offsets),
-        labels=torch.from_numpy(np.concatenate([item.labels for item in items])),
-        binary_labels=torch.from_numpy(np.concatenate([item.binary for item in items])),
+        labels=_joined([item.labels for item in items]),
+        binary_labels=_joined([item.binary for item in items]),
         captions=_captions(items, offsets, table) if table is not None else None,
+        features=_features(items, offsets),
+    )
+
+
+def _joined(parts: Sequence[np.ndarray | None]) -> torch.Tensor | None:
+    """All parts in a row; None if the items have none (annotation-free rows, prediction)."""
+    given = [part for part in parts if part is not None]
+    return torch.from_numpy(np.concatenate(given)) if given else None
+
+
+def _features(items: Sequence[Item], offsets: np.ndarray) -> FeatureBatch | None:
+    pairs = [(item.features, start) for item, start in zip(items, offsets, strict=False) if item.features is not None]
+    if not pairs:
+        return None
+    return FeatureBatch(
+        point_ids=torch.from_numpy(np.concatenate([positions + start for (positions, _), start in pairs])),
+        feats=torch.from_numpy(np.concatenate([feats for (_, feats), _ in pairs]).astype(np.float32)),
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from regionzoo.captions.store import RegionCaptions, load_captions
 from regionzoo.errors import UserError
-from regionzoo.models.settings import Partition
+from regionzoo.features.store import load_chunk, load_index
 from regionzoo.scenes.store import Scene, load_scene
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.augment import augment
-from regionzoo.training.labels import binary_labels, training_labels
+from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
 
 # Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
 # ScanNet in every process would take 5 GB each.
@@ -29,18 +29,20 @@ class Item:
     """One scene as the network takes it, n points.
 
     voxels: int64 [n, 3], non-negative. feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
-    labels: int64 [n] training labels. binary: float32 [n]. origin: int64 [n] positions in the stored scene.
-    regions: point positions (int64, among the n) of each surviving caption; texts: rows of the text table.
+    origin: int64 [n] positions in the stored scene. labels: int64 [n] training labels, binary: float32 [n]; both None
+    where no label may be seen. regions: point positions (int64, among the n) of each surviving caption; texts: rows of
+    the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of distillation, or None.
     """
 
     scene_id: str
     voxels: np.ndarray
     feats: np.ndarray
-    labels: np.ndarray
-    binary: np.ndarray
     origin: np.ndarray
+    labels: np.ndarray | None
+    binary: np.ndarray | None
     regions: tuple[np.ndarray, ...]
     texts: tuple[int, ...]
+    features: tuple[np.ndarray, np.ndarray] | None
 
 
 def normalised_colors(scene: Scene) -> np.ndarray:
@@ -53,35 +55,51 @@ def evaluation_item(scene: Scene, voxel_size: float) -> Item:
     points = scene.centred()
     voxels = points.astype(np.float64) / voxel_size
     voxels = np.floor(voxels - voxels.min(axis=0)).astype(np.int64)
-    n = len(scene)
     return Item(
         scene_id=scene.scene_id,
         voxels=voxels,
         feats=np.concatenate([normalised_colors(scene), points], axis=1).astype(np.float32),
-        labels=np.full(n, -100, np.int64),
-        binary=np.full(n, -100, np.float32),
-        origin=np.arange(n),
+        origin=np.arange(len(scene)),
+        labels=None,
+        binary=None,
         regions=(),
         texts=(),
+        features=None,
     )
 
 
+def _chunks(folder: Path, table: TextTable) -> dict[str, int]:
+    """Number of chunks of each scene; :class:`UserError` if the features are not in the text vectors' space."""
+    index = load_index(folder)
+    if index.dimension != table.dimension:
+        raise UserError(
+            f"{folder}: features of {index.dimension} dimensions beside text vectors of {table.dimension}; "
+            "the row's text encoder and feature source must belong together"
+        )
+    return index.scenes
+
+
 class TrainingScenes:
-    """The training scenes of a row, with their captions if there are any to use."""
+    """The training scenes of a row, with the captions and features that its losses use.
+
+    captions_dir, features_dir: None where the row has no such loss.
+    """
 
     def __init__(
         self,
         scenes_dir: Path,
         scene_ids: list[str],
         captions_dir: Path | None,
+        features_dir: Path | None,
         table: TextTable,
         settings: TrainSettings,
-        partition: Partition,
     ) -> None:
         if not scene_ids:
             raise UserError(f"{scenes_dir}: no training scene; check the training list")
         self.scenes_dir, self.captions_dir, self.scene_ids = scenes_dir, captions_dir, sorted(scene_ids)
-        self.table, self.settings, self.partition = table, settings, partition
+        self.features_dir = features_dir
+        self.chunks = _chunks(features_dir, table) if features_dir is not None else {}
+        self.table, self.settings, self.partition = table, settings, partition_of(settings.classes)
         self._cache: dict[str, tuple[Scene, RegionCaptions | None, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -103,17 +121,16 @@ class TrainingScenes:
     def item(self, epoch: int, sample: int) -> Item:
         """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented."""
         for attempt in range(MAX_REDRAWS):
-            rng = np.random.default_rng([self.settings.seed, epoch, sample, attempt])
-            index = sample if attempt == 0 else int(rng.integers(len(self)))
-            item = self._draw(self.scene_ids[index % len(self.scene_ids)], rng)
+            seed = [self.settings.seed, epoch, sample, attempt]
+            index = sample if attempt == 0 else int(np.random.default_rng([*seed, 1]).integers(len(self)))
+            item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed)
             if len(item.origin):
                 return item
         raise UserError(f"{self.scenes_dir}: the crop window kept no point of {MAX_REDRAWS} scenes; check crop_window")
 
-    def _draw(self, scene_id: str, rng: np.random.Generator) -> Item:
-        settings = self.settings
+    def _draw(self, scene_id: str, seed: list[int]) -> Item:
+        settings, rng = self.settings, np.random.default_rng(seed)
         scene, captions, texts = self._load(scene_id)
-        labels = scene.labels[settings.classes]
         chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
         cloud = augment(
             scene.centred(),
@@ -133,17 +150,34 @@ class TrainingScenes:
             if len(positions):
                 regions.append(positions)
                 kept.append(int(texts[k]))
+        labels = binary = None
+        if settings.classes.annotated:
+            seen = annotation(scene.labels[settings.classes.set], settings.classes)
+            labels = training_labels(seen, self.partition)[cloud.origin]
+            binary = binary_labels(seen, self.partition)[cloud.origin]
         return Item(
             scene_id=scene_id,
             # Truncation is floor here: coordinates are never negative.
             voxels=cloud.voxels.astype(np.int64),
             feats=np.concatenate([cloud.colors, cloud.points], axis=1),
-            labels=training_labels(labels, self.partition)[cloud.origin],
-            binary=binary_labels(labels, self.partition)[cloud.origin],
             origin=cloud.origin,
+            labels=labels,
+            binary=binary,
             regions=tuple(regions),
             texts=tuple(kept),
+            features=self._features(scene, current, seed),
         )
+
+    def _features(self, scene: Scene, current: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray] | None:
+        """One chunk of the scene's features, drawn at random, for the points that are still there."""
+        count = self.chunks.get(scene.scene_id, 0)
+        if self.features_dir is None or not count:
+            return None
+        # A stream of its own, so that a row with features augments its scenes as the same row without.
+        chunk = int(np.random.default_rng([*seed, zlib.crc32(b"features")]).integers(count))
+        points, feats = load_chunk(self.features_dir / f"{scene.scene_id}.safetensors", chunk, scene.coords_sha256)
+        positions = current[points]
+        return positions[positions >= 0], feats[positions >= 0]
 
 
 def choose_captions(captions: RegionCaptions, ratio: float, rng: np.random.Generator) -> np.ndarray:

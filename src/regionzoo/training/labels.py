@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from regionzoo.classes import IGNORE_INDOOR, ClassSet
+from regionzoo.classes import IGNORE_INDOOR, class_set
 from regionzoo.models.settings import Partition
+from regionzoo.settings.train import Classes
 
 
-def base_partition(classes: ClassSet, novel: tuple[str, ...], ignore: tuple[str, ...]) -> Partition:
-    """The partition with the given novel and ignored classes; all others are base."""
-    out = tuple(sorted(classes.index(name) for name in ignore))
-    new = tuple(sorted(classes.index(name) for name in novel))
-    base = tuple(c for c in range(len(classes.names)) if c not in out and c not in new)
-    return Partition(base_idx=base, novel_idx=new, ignore_idx=out)
+def partition_of(classes: Classes) -> Partition:
+    """Positions of the classes by role; without annotation every class that is not ignored is "novel"."""
+    names = class_set(classes.set)
+    out = tuple(sorted(names.index(name) for name in classes.ignore))
+    new = tuple(sorted(names.index(name) for name in classes.novel))
+    rest = tuple(c for c in range(len(names.names)) if c not in out and c not in new)
+    if not classes.annotated:
+        return Partition(base_idx=(), novel_idx=rest, ignore_idx=out)
+    return Partition(base_idx=rest, novel_idx=new, ignore_idx=out)
+
+
+def annotation(labels: np.ndarray, classes: Classes) -> np.ndarray:
+    """Labels of a scene as the training sees them: with ``unlabelled_as``, unlabelled points count as that class.
+
+    labels: integer [N], -100 unlabelled. The original's look-up has 256 entries and -100 reads entry 156, which is a
+    class of ScanNet200 (reference: data section 2.3).
+    """
+    if classes.unlabelled_as is None:
+        return labels
+    return np.where(labels == IGNORE_INDOOR, class_set(classes.set).index(classes.unlabelled_as), labels)
 
 
 def _look_up(values: dict[int, float], n_classes: int, labels: np.ndarray, dtype: type) -> np.ndarray:
@@ -38,8 +53,6 @@ def evaluation_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
 
 
 def binary_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
-    """float32 [N]: base 1, novel and ignored classes 0, unlabelled -100; all 1 without base split."""
-    if not partition.base_idx:
-        return np.ones(len(labels), np.float32)
+    """float32 [N]: base 1, novel and ignored classes 0, unlabelled -100."""
     values = dict(enumerate(partition.binary_labels()))
     return _look_up(values, partition.num_classes, labels, np.float32)

@@ -26,7 +26,9 @@ from regionzoo.training.distributed import World, sum_over_world, wait_for_all
 from regionzoo.training.optim import Optimizer, rates
 from regionzoo.training.scaler import LossScaler
 
-TERMS = ("loss", "seg", "binary", "caption")
+TERMS = ("loss", "seg", "binary", "caption", "distill")
+HISTORY = ("epoch", "steps", "lr", "skipped_steps", *TERMS, "seconds")
+"""Columns of history.csv."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Trainer:
         skipped = 0
         steps = EpochSteps(self.scenes, self.table, epoch, self.here)
         for shards in self._loader(steps):
-            now = rates(self.settings.recipe, done, epoch, total)
+            now = rates(self.settings.recipe, self.settings.lr, done, epoch, total)
             self.optimizer.set_rates(now)
             terms = self._gradients(shards, scaler)
             if scaler.unscale(self.optimizer.gradient):
@@ -116,7 +118,7 @@ class Trainer:
             if not bool(torch.isfinite(values).all()):
                 raise UserError(
                     f"{self.settings.row}: the loss is not a number at epoch {epoch + 1}, step {done + 1}; "
-                    "lower recipes.*.lr or look at the inputs"
+                    "lower rows.*.train.lr or look at the inputs"
                 )
             sums += values
             done += 1
@@ -134,7 +136,7 @@ class Trainer:
         return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
 
     def _gradients(self, shards: list[Shard], scaler: LossScaler) -> torch.Tensor:
-        """Mean gradient over all shards of all processes into the optimiser; returns float32 [4] mean loss terms."""
+        """Mean gradient over all shards of all processes into the optimiser; returns float32 [terms], mean losses."""
         recipe, device = self.settings.recipe, self.here.device
         self.optimizer.gradient.zero_()
         terms = torch.zeros(len(TERMS), device=device)
@@ -147,11 +149,12 @@ class Trainer:
             ):
                 losses = self.network(batch).losses
             scaler.scaled(losses.total / recipe.shards).backward()
-            parts = torch.stack([losses.total, losses.seg, losses.binary, losses.caption])
+            parts = torch.stack([losses.total, losses.seg, losses.binary, losses.caption, losses.distill])
             terms += parts.detach().float() / recipe.shards
         sum_over_world((self.optimizer.gradient, terms), self.here)
         return terms
 
 
 def _shown(values: torch.Tensor) -> str:
-    return "  ".join(f"{name} {value:.3f}" for name, value in zip(TERMS, values.tolist(), strict=True))
+    # A row does not have every loss.
+    return "  ".join(f"{name} {value:.3f}" for name, value in zip(TERMS, values.tolist(), strict=True) if value)

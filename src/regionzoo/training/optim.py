@@ -33,27 +33,27 @@ def cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
 
 
-def rates(recipe: Recipe, step: int, epoch: int, total: int) -> Rates:
-    """Rates of optimiser step ``step`` (0-based) in ``epoch`` (0-based), with T = ``total`` steps of schedule length.
+def rates(recipe: Recipe, lr: float, step: int, epoch: int, total: int) -> Rates:
+    """Rates of optimiser step ``step`` (0-based) in ``epoch`` (0-based) for a schedule of T = ``total`` steps.
 
-    T counts the batches including the one an epoch that is left out, so schedules stop slightly before their end
-    (reference: training section 5).
+    lr: highest learning rate. T counts the batches including the one an epoch that is left out, so schedules stop
+    slightly before their end (reference: training section 5).
     """
     if recipe.schedule == "adam_onecycle":
-        low = recipe.lr / recipe.div_factor
+        low = lr / recipe.div_factor
         rise = int(recipe.pct_start * total)
         high_mom, low_mom = recipe.moms
         if step < rise:
             share = step / rise
-            return Rates(cosine(low, recipe.lr, share), cosine(high_mom, low_mom, share))
+            return Rates(cosine(low, lr, share), cosine(high_mom, low_mom, share))
         share = (step - rise) / (total - rise)
-        return Rates(cosine(recipe.lr, low / 1e4, share), cosine(low_mom, high_mom, share))
+        return Rates(cosine(lr, low / 1e4, share), cosine(low_mom, high_mom, share))
     if recipe.schedule == "cos_after_step":
         if epoch < recipe.step_epoch:
-            return Rates(recipe.lr, 0.9)
+            return Rates(lr, 0.9)
         share = (epoch - recipe.step_epoch) / (recipe.epochs - recipe.step_epoch)
-        return Rates(cosine(recipe.lr, 1e-6, share), 0.9)
-    return Rates(recipe.lr * (1 - step / (total + 1)) ** recipe.power, 0.9)
+        return Rates(cosine(lr, 1e-6, share), 0.9)
+    return Rates(lr * (1 - step / (total + 1)) ** recipe.power, 0.9)
 
 
 class Optimizer:
@@ -63,7 +63,7 @@ class Optimizer:
     that all gradients are cleared, summed over processes and unscaled in one operation each.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, lr: float) -> None:
         self.recipe = recipe
         names = {id(p): name for name, p in network.named_parameters()}
         one_cycle = recipe.optimizer == "adam_onecycle"
@@ -77,11 +77,11 @@ class Optimizer:
         # One pass over the memory instead of ten.
         if one_cycle:
             self.adam: torch.optim.Adam | torch.optim.AdamW = torch.optim.Adam(
-                params, lr=recipe.lr, betas=(recipe.moms[0], 0.99), eps=1e-8, weight_decay=0.0, fused=True
+                params, lr=lr, betas=(recipe.moms[0], 0.99), eps=1e-8, weight_decay=0.0, fused=True
             )
         else:
             self.adam = torch.optim.AdamW(
-                params, lr=recipe.lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=recipe.weight_decay, fused=True
+                params, lr=lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=recipe.weight_decay, fused=True
             )
 
     def set_rates(self, now: Rates) -> None:

@@ -1,0 +1,1 @@
+"""Images -> feature vectors on points: what a network is distilled from."""

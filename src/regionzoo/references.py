@@ -1,0 +1,100 @@
+"""Whether the sections of ``params.yaml`` fit together: every name that one uses is defined in another."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from regionzoo.classes import class_set
+
+if TYPE_CHECKING:
+    from regionzoo.config import Params, Row, SharedRow
+    from regionzoo.settings.train import Classes
+
+NAMED = (
+    "data",
+    "region_sources",
+    "caption_sets",
+    "text",
+    "feature_sources",
+    "recipes",
+    "models",
+    "augmentations",
+    "rows",
+    "shared_rows",
+)
+
+
+def check_names(params: Params) -> None:
+    """Raise ``ValueError`` that says where the first wrong name stands and what it may have meant."""
+    for section in NAMED:
+        for name in getattr(params, section):
+            # Names become file names and parts of DVC's dotted keys.
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(f"{section}: the name '{name}' may hold letters, digits, '_' and '-' only")
+    for one, other in (("region_sources", "caption_sets"), ("rows", "shared_rows")):
+        both = set(getattr(params, one)) & set(getattr(params, other))
+        if both:
+            raise ValueError(f"{one} and {other} share the name '{min(both)}'; names must differ")
+    _check_data(params)
+    for key, row in params.rows.items():
+        where = f"rows.{key}"
+        _check_inputs(params, row, where)
+        _known(row.features, params.feature_sources, f"{where}.features", "feature source")
+        _known(row.train.recipe, params.recipes, f"{where}.train.recipe", "recipe")
+        _known(row.train.model, params.models, f"{where}.train.model", "model")
+        _known(row.train.augmentation, params.augmentations, f"{where}.train.augmentation", "augmentation")
+        _check_classes(row.train.classes, f"{where}.train.classes")
+        if row.train.distill and params.feature_sources[row.features].provider == "none":
+            raise ValueError(f"{where}.train.distill: needs a feature source, and '{row.features}' provides nothing")
+    for key, shared in params.shared_rows.items():
+        where = f"shared_rows.{key}"
+        _known(shared.weights, params.rows, f"{where}.weights", "row")
+        _check_inputs(params, shared, where)
+        _check_classes(shared.classes, f"{where}.classes")
+        if shared.classes.annotated or params.rows[shared.weights].train.classes.annotated:
+            raise ValueError(f"{where}: only annotation-free weights can be asked for other classes")
+    for section, valid in (("recipes", params.recipes), ("models", params.models)):
+        for name in getattr(params.scales.small, section):
+            _known(name, valid, f"scales.small.{section}", section.removesuffix("s"))
+
+
+def _check_data(params: Params) -> None:
+    captions = [*params.region_sources, *params.caption_sets]
+    for section in ("region_sources", "caption_sets", "text", "feature_sources"):
+        for key, entry in getattr(params, section).items():
+            _known(entry.dataset, params.data, f"{section}.{key}.dataset", "data set")
+    for key, caption_set in params.caption_sets.items():
+        for name in (caption_set.primary, caption_set.supplementary):
+            _known(name, captions, f"caption_sets.{key}", "region source or caption set")
+    for key, table in params.text.items():
+        _known(table.captions, captions, f"text.{key}.captions", "region source or caption set")
+    for key, dataset in params.data.items():
+        if dataset.root is None and key not in params.synthetic:
+            raise ValueError(f"data.{key}.root is null and synthetic.{key} is missing")
+
+
+def _check_inputs(params: Params, row: Row | SharedRow, where: str) -> None:
+    _known(row.dataset, params.data, f"{where}.dataset", "data set")
+    _known(row.captions, [*params.region_sources, *params.caption_sets], f"{where}.captions", "caption set")
+    _known(row.text, params.text, f"{where}.text", "text table")
+    classes = row.classes if hasattr(row, "classes") else row.train.classes
+    table = params.text[row.text]
+    if table.captions != row.captions or classes.set not in table.classes:
+        raise ValueError(f"{where}: text table '{row.text}' is for other captions or classes than the row's")
+
+
+def _check_classes(classes: Classes, where: str) -> None:
+    known = class_set(classes.set)
+    names = {*known.names, *known.prompts}
+    for name in (*classes.novel, *classes.ignore, *([classes.unlabelled_as] if classes.unlabelled_as else [])):
+        _known(name, names, where, "class")
+
+
+def _known(name: str, valid: Collection[str], where: str, kind: str) -> None:
+    if name not in valid:
+        near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"valid: {', '.join(valid)}"
+        raise ValueError(f"{where}: no {kind} '{name}'; {hint}")

@@ -1,0 +1,123 @@
+"""Stage predict: weights -> what the network says of every point of the validation scenes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from regionzoo.artifacts import read_json, sha256_file, tree_hashes, write_manifest
+from regionzoo.errors import UserError
+from regionzoo.evaluation.environment import peak_memory_gib
+from regionzoo.evaluation.predict import device_name, predict_scenes
+from regionzoo.evaluation.predictions import PredictedClasses, PredictionFacts, TrainedWith
+from regionzoo.settings.train import PredictSettings, TrainSettings
+from regionzoo.stages._folders import manifest_of, split_scenes
+from regionzoo.stages._runtime import Runtime
+from regionzoo.text.table import load_table
+from regionzoo.training.build import build_network
+from regionzoo.training.checkpoint import load_model
+from regionzoo.training.distributed import World, wait_for_all, world
+
+TEXT_MATRIX = "task_head.cls_head.weight"
+
+
+@dataclass(frozen=True)
+class PredictPaths:
+    """``result``: folder of the trained row, with model.safetensors and config.json. ``captions``: its manifest says
+    who wrote the captions. ``out``, ``manifest``: predictions folder and its manifest."""
+
+    scenes: Path
+    captions: Path
+    text: Path
+    result: Path
+    out: Path
+    manifest: Path
+
+
+def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> None:
+    """Predict the validation scenes and replace ``paths.out``, all or nothing.
+
+    The trained row may be another than ``settings.row``, with other classes: the frozen text matrix is always made from
+    the text table, never taken from the weights.
+    """
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    config_path, weights = paths.result / "config.json", paths.result / "model.safetensors"
+    config = read_json(config_path)
+    trained = TrainSettings.check(config.get("settings"), f"{config_path}: settings")
+    table = load_table(paths.text)
+    scene_ids = split_scenes(paths.scenes, "val")
+    if not scene_ids:
+        raise UserError(f"{paths.scenes}: no validation scene; check the validation list")
+    start = time.monotonic()
+    with world(runtime.device) as here:
+        network = build_network(trained, table, runtime.engine, settings.classes)
+        load_model(weights, network, skip=(TEXT_MATRIX,))
+        network.to(here.device)
+        with _replaced_folder(paths.out, here) as folder:
+            predict_scenes(
+                network,
+                paths.scenes,
+                scene_ids,
+                settings.classes.set,
+                trained.recipe.voxel_size,
+                folder,
+                here,
+                f"predict {settings.row}",
+            )
+        if not here.leader:
+            return
+        facts = PredictionFacts(
+            row=settings.row,
+            classes=PredictedClasses.of(settings.classes.set, network.partition),
+            training=TrainedWith(
+                row=trained.row,
+                source=trained.source,
+                scale=trained.scale,
+                seed=trained.seed,
+                overrides=trained.overrides,
+                unlabelled_as=trained.classes.unlabelled_as,
+                captions={
+                    "on": trained.caption.weight > 0,
+                    "captioners": read_json(manifest_of(paths.captions))["facts"]["captioners"],
+                },
+                distill=trained.distill,
+                features=config.get("features", {}) if trained.distill else {"provider": "none"},
+                text=table.facts,
+                weights_sha256=sha256_file(weights),
+                cost=config.get("cost", {}),
+            ),
+            scenes=len(scene_ids),
+            device=device_name(here.device),
+            predict_hours=round((time.monotonic() - start) / 3600, 4),
+            predict_peak_memory_gib=peak_memory_gib(),
+        )
+        write_manifest(paths.manifest, tree_hashes(paths.out), facts.model_dump(mode="json"))
+
+
+@contextmanager
+def _replaced_folder(target: Path, here: World) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that all processes write to; it takes its place when all are done."""
+    fresh, old = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
+    if here.leader:
+        for folder in (fresh, old):
+            shutil.rmtree(folder, ignore_errors=True)
+        fresh.mkdir(parents=True)
+    wait_for_all(here)
+    try:
+        yield fresh
+        wait_for_all(here)
+        if here.leader:
+            if target.exists():
+                target.rename(old)
+            fresh.rename(target)
+    finally:
+        if here.leader:
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,31 @@
+"""The published tables beside the rebuilt rows.
+
+INPUT: results/<row>/metrics.json of every row that can be built.
+OUTPUT: results/tables/: Markdown, CSV, LaTeX and HTML of each table, plots, index.html.
+"""
+
+
+rule tables:
+    input:
+        metrics=expand("results/{row}/metrics.json", row=PARAMS.zoo_rows),
+        per_class=expand("results/{row}/per_class.csv", row=PARAMS.zoo_rows),
+        histories=expand("results/{row}/history.csv", row=[r for r in PARAMS.zoo_rows if r in PARAMS.rows]),
+        # Runs of a row that differ in the seed alone: `regionzoo run ROW --tag seed1 --set seed=1`.
+        repeats=glob_results("results/*+*/metrics.json"),
+    output:
+        folder=directory("results/tables"),
+    log:
+        "logs/tables.log",
+    benchmark:
+        "logs/tables.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=PARAMS.tables().canonical(),
+        code=CODE["tables"],
+    shell:
+        "regionzoo tables --settings {params.settings:q} --results results --out {output.folder} 2>&1 | tee {log}"
