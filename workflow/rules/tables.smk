@@ -9,7 +9,10 @@ rule tables:
     input:
         metrics=expand("results/{row}/metrics.json", row=PARAMS.zoo_rows),
         per_class=expand("results/{row}/per_class.csv", row=PARAMS.zoo_rows),
-        histories=expand("results/{row}/history.csv", row=[r for r in PARAMS.zoo_rows if r in PARAMS.rows]),
+        histories=expand(
+            "results/{row}/history.csv",
+            row=[r for r in PARAMS.zoo_rows if r in PARAMS.rows],
+        ),
         # Runs of a row that differ in the seed alone: `regionzoo run ROW --tag seed1 --set seed=1`.
         repeats=glob_results("results/*+*/metrics.json"),
     output:
