@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(target: str | Path) -> Path:
+    """Where :func:`replaced_folder` keeps the folder until it is whole."""
+    return Path(target).with_name(f".{Path(target).name}.tmp")
+
+
+@contextmanager
+def replaced_folder(target: str | Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that takes its place if the block succeeds and vanishes if not.
+
+    Names are fixed, so that what a killed run left behind is cleared by the next; two runs never write the same
+    artifact at once.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = unfinished(target), target.with_name(f".{target.name}.old")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
@@ -84,6 +113,11 @@ def _sort_header(path: Path) -> None:
         header = json.dumps(json.loads(file.read(size)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         file.seek(8)
         file.write(header.encode().ljust(size))
+
+
+def stable_int(text: str) -> int:
+    """64 bits that depend on the text alone, for seeds (``hash`` differs between processes)."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
 def sha256_bytes(content: bytes) -> str:

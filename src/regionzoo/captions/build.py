@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -12,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from regionzoo.artifacts import replaced_folder
 from regionzoo.captions.associate import project, region_points
 from regionzoo.captions.captioner import Captioner, CaptionerSettings
 from regionzoo.captions.fuse import fuse
 from regionzoo.captions.store import RegionCaptions, from_regions, load_captions, save_captions
 from regionzoo.errors import SceneError, UserError
 from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames
-from regionzoo.scenes.shards import Died, run_shards
+from regionzoo.scenes.shards import run_all
 from regionzoo.scenes.store import load_metadata, load_scene
 
 SUFFIX = ".safetensors"
@@ -66,8 +65,8 @@ def build_regions(
     has a usable frame.
     """
     task = partial(_caption_scene, Path(scenes_dir), Path(raw_root), captioner, frame_interval, swap_xy_scale)
-    with _replaced_folder(Path(out_dir)) as folder:
-        done = _run(partial(_save, task, folder), scene_ids, workers, progress)
+    with replaced_folder(out_dir) as folder:
+        done = run_all(partial(_save, task, folder), scene_ids, workers, "captions", progress)
         off_interval = sum(scene.off_interval for scene in done)
         if scene_ids and not any(scene.frames for scene in done):
             if off_interval:
@@ -110,8 +109,8 @@ def fuse_sets(
     """
     folders = [Path(primary_dir), *map(Path, supplementary_dirs)]
     task = partial(_fuse_scene, Path(scenes_dir), folders, tuple(iou_high), tuple(iou_low), cascade)
-    with _replaced_folder(Path(out_dir)) as folder:
-        done = _run(partial(_save, task, folder), scene_ids, workers, progress)
+    with replaced_folder(out_dir) as folder:
+        done = run_all(partial(_save, task, folder), scene_ids, workers, "captions", progress)
     sources = range(len(supplementary_dirs))
     return _statistics(done) | {
         "regions_offered": [sum(scene.offered[k] for scene in done) for k in sources],
@@ -206,24 +205,6 @@ def _save(
     )
 
 
-def _run(
-    task: Callable[[str], _Captioned | UserError], scene_ids: Sequence[str], workers: int, progress: Progress | None
-) -> list[_Captioned]:
-    """Results in the order of ``scene_ids``; the first broken scene ends the run."""
-    done: dict[str, _Captioned] = {}
-    # Closed at once on an error: no worker may write any more when the unfinished folder is removed.
-    with closing(run_shards(task, scene_ids, workers)) as answers:
-        for scene_id, answer in answers:
-            if isinstance(answer, Died):
-                raise UserError(f"{scene_id}: captions: {answer}; try fewer workers")
-            if isinstance(answer, UserError):
-                raise answer
-            done[scene_id] = answer
-            if progress is not None:
-                progress(len(done), len(scene_ids))
-    return [done[scene_id] for scene_id in scene_ids]
-
-
 def _statistics(done: Sequence[_Captioned]) -> dict[str, Any]:
     sizes = np.concatenate([scene.sizes for scene in done]) if done else np.zeros(0, np.int64)
     points = sum(scene.n_points for scene in done)
@@ -235,22 +216,3 @@ def _statistics(done: Sequence[_Captioned]) -> dict[str, Any]:
         "points_covered_share": sum(scene.covered for scene in done) / max(points, 1),
         "unique_captions": len(frozenset().union(*(scene.texts for scene in done))),
     }
-
-
-@contextmanager
-def _replaced_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that takes its place if the block succeeds and vanishes if not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Fixed names: what a killed run left behind is cleared by the next. Two runs never write the same set at once.
-    fresh, old = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -6,13 +6,13 @@ work; they say nothing about how well any captioner sees. Misses, wrong names an
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from regionzoo.artifacts import stable_int
 from regionzoo.captions.captioner import Box, Region2D
 from regionzoo.captions.instances import INSTANCE_BASE, Instances
 from regionzoo.captions.windows import sliding_windows
@@ -168,12 +168,7 @@ class SimulatedCaptioner:
 
     def _rng(self, scene_id: str, frame_name: str, *numbers: int) -> np.random.Generator:
         parts = (self.settings.style, scene_id, frame_name, *map(str, numbers))
-        return np.random.default_rng([self.settings.seed, *map(_stable_int, parts)])
-
-
-def _stable_int(text: str) -> int:
-    """64 bits that depend on the text alone (``hash`` differs between processes)."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+        return np.random.default_rng([self.settings.seed, *map(stable_int, parts)])
 
 
 def _largest_kinds(said: Sequence[tuple[int, int, int]]) -> list[tuple[int, list[int]]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from regionzoo.artifacts import replaced_folder
 from regionzoo.errors import SceneError, UserError
 from regionzoo.features.fuse import draw_chunks, fuse_views
 from regionzoo.features.openscene import import_scene
 from regionzoo.features.provider import PixelFeatures, PixelFeatureSettings
 from regionzoo.features.store import SUFFIX, Chunk, FeatureIndex, save_point_features, write_index
 from regionzoo.scenes.frames import FrameSet, frame_folder, read_frames
-from regionzoo.scenes.shards import Died, run_shards
+from regionzoo.scenes.shards import run_all
 from regionzoo.scenes.store import load_scene
 
 Progress = Callable[[int, int], None]
@@ -47,7 +46,7 @@ _Task = Callable[[Path, str], _Described]
 
 def build_empty(out_dir: str | Path) -> dict[str, Any]:
     """Write a store without features, for rows that are not distilled; statistics as :func:`import_openscene`."""
-    with _replaced_folder(Path(out_dir)) as folder:
+    with replaced_folder(out_dir) as folder:
         write_index(folder, FeatureIndex(0, NONE, {}))
     return _statistics([], 0, NONE)
 
@@ -189,8 +188,8 @@ def _build(
     progress: Progress | None,
     more: Callable[[Sequence[_Described]], dict[str, Any]] = lambda done: {},
 ) -> dict[str, Any]:
-    with _replaced_folder(Path(out_dir)) as folder:
-        done = _run(partial(_answer, task, folder), scene_ids, workers, progress)
+    with replaced_folder(out_dir) as folder:
+        done = run_all(partial(_answer, task, folder), scene_ids, workers, "features", progress)
         extra = more(done)
         dimension = done[0].dimension if done else 0
         for scene_id, scene in zip(scene_ids, done, strict=True):
@@ -218,40 +217,3 @@ def _statistics(done: Sequence[_Described], dimension: int, identity: dict[str, 
 
 def _share(done: Sequence[_Described], parts: Sequence[int]) -> float:
     return sum(parts) / max(sum(scene.n_points for scene in done), 1)
-
-
-def _run(
-    task: Callable[[str], _Described | UserError], scene_ids: Sequence[str], workers: int, progress: Progress | None
-) -> list[_Described]:
-    """Results in the order of ``scene_ids``; the first broken scene ends the run."""
-    done: dict[str, _Described] = {}
-    # Closed at once on an error: no worker may write any more when the unfinished folder is removed.
-    with closing(run_shards(task, scene_ids, workers)) as answers:
-        for scene_id, answer in answers:
-            if isinstance(answer, Died):
-                raise UserError(f"{scene_id}: features: {answer}; try fewer workers")
-            if isinstance(answer, UserError):
-                raise answer
-            done[scene_id] = answer
-            if progress is not None:
-                progress(len(done), len(scene_ids))
-    return [done[scene_id] for scene_id in scene_ids]
-
-
-@contextmanager
-def _replaced_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that takes its place if the block succeeds and vanishes if not."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Fixed names: what a killed run left behind is cleared by the next. Two runs never write the same store at once.
-    fresh, old = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-    fresh.mkdir()
-    try:
-        yield fresh
-        if target.exists():
-            target.rename(old)
-        fresh.rename(target)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from regionzoo.artifacts import stable_int
 from regionzoo.captions.associate import project
 from regionzoo.errors import UserError
 from regionzoo.features.provider import PixelFeatures
-from regionzoo.features.seeds import stable_int
 from regionzoo.features.store import Chunk, unit_half
 from regionzoo.scenes.frames import Frame
 

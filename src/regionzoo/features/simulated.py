@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from regionzoo.artifacts import stable_int
 from regionzoo.captions.instances import INSTANCE_BASE
 from regionzoo.captions.wording import nouns
 from regionzoo.errors import UserError
 from regionzoo.features.provider import FeatureMap
-from regionzoo.features.seeds import stable_int
 
 if TYPE_CHECKING:
     from regionzoo.scenes.frames import Frame

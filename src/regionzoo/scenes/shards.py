@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
+
+from regionzoo.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -84,6 +87,32 @@ def run_shards(
             shard.process.terminate()
             shard.process.join()
             connection.close()
+
+
+def run_all(
+    task: Callable[[str], Result | UserError],
+    scene_ids: Sequence[str],
+    workers: int,
+    what: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Results of ``task`` in the order of ``scene_ids``; the first broken scene ends the run with its error.
+
+    ``task`` returns a :class:`UserError` instead of raising it: one that escapes would end its process. what: named
+    in the error of a scene whose process died. progress: called after each scene with (done, all).
+    """
+    done: dict[str, Result] = {}
+    # Closed at once on an error: no worker may write any more when the unfinished folder is removed.
+    with closing(run_shards(task, scene_ids, workers)) as answers:
+        for scene_id, answer in answers:
+            if isinstance(answer, Died):
+                raise UserError(f"{scene_id}: {what}: {answer}; try fewer workers")
+            if isinstance(answer, UserError):
+                raise answer
+            done[scene_id] = answer
+            if progress is not None:
+                progress(len(done), len(scene_ids))
+    return [done[scene_id] for scene_id in scene_ids]
 
 
 def _work(task: Callable[[Item], Result], items: list[Item], answers: Connection) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from regionzoo.artifacts import read_json, sha256_file, tree_hashes, write_manifest
+from regionzoo.artifacts import read_json, replaced_folder, sha256_file, tree_hashes, unfinished, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.evaluation.environment import peak_memory_gib
 from regionzoo.evaluation.predict import device_name, predict_scenes
@@ -60,7 +59,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
         network = build_network(trained, table, runtime.engine, settings.classes)
         load_model(weights, network, skip=(TEXT_MATRIX,))
         network.to(here.device)
-        with _replaced_folder(paths.out, here) as folder:
+        with _shared_folder(paths.out, here) as folder:
             predict_scenes(
                 network,
                 paths.scenes,
@@ -102,22 +101,9 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
 
 
 @contextmanager
-def _replaced_folder(target: Path, here: World) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that all processes write to; it takes its place when all are done."""
-    fresh, old = target.with_name(f".{target.name}.tmp"), target.with_name(f".{target.name}.old")
-    if here.leader:
-        for folder in (fresh, old):
-            shutil.rmtree(folder, ignore_errors=True)
-        fresh.mkdir(parents=True)
-    wait_for_all(here)
-    try:
-        yield fresh
+def _shared_folder(target: Path, here: World) -> Iterator[Path]:
+    """An unfinished folder that all processes write to; it takes the place of ``target`` when all are done."""
+    with replaced_folder(target) if here.leader else nullcontext(unfinished(target)) as folder:
         wait_for_all(here)
-        if here.leader:
-            if target.exists():
-                target.rename(old)
-            fresh.rename(target)
-    finally:
-        if here.leader:
-            shutil.rmtree(fresh, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+        yield folder
+        wait_for_all(here)
