@@ -120,5 +120,6 @@ def test_check_compares_only_like_with_like(tmp_path: Path, capsys: pytest.Captu
     assert outcome()
     assert not outcome(metrics={"hIoU": 39.9})
     assert not outcome(data={"source": "scannet", "scale": "paper"})
+    assert outcome(row="r+seed1", overrides={"seed": 1}, metrics={"hIoU": 0.0})
     with pytest.raises(UserError, match="nothing is promised for row q"):
         outcome(row="q")
