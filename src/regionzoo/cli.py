@@ -315,6 +315,10 @@ def run(
         ),
         runtime,
     )
+    # The trained network is in files now; one process is enough for the rest.
+    if os.environ.get("RANK", "0") != "0":
+        return
+    os.environ["WORLD_SIZE"] = "1"
     predict_stage.run(
         one.predict,
         predict_stage.PredictPaths(
@@ -322,9 +326,8 @@ def run(
         ),
         runtime,
     )
-    if os.environ.get("RANK", "0") == "0":
-        evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out)
-        print(f"{out / 'metrics.json'}")
+    evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out)
+    print(f"{out / 'metrics.json'}")
 
 
 @app.command(rich_help_panel=PEOPLE)

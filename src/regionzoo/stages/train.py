@@ -21,7 +21,7 @@ from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import save_model
 from regionzoo.training.dataset import TrainingScenes
-from regionzoo.training.distributed import world
+from regionzoo.training.distributed import wait_for_all, world
 from regionzoo.training.loop import HISTORY, Trainer
 from regionzoo.training.optim import Optimizer
 
@@ -73,23 +73,24 @@ def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
             workers=runtime.loaders,
         )
         progress = trainer.run()
-        if not here.leader:
-            return
-        device = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu"
-        save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
-        write_text(paths.out / "history.csv", pd.DataFrame(progress.history, columns=HISTORY).to_csv(index=False))
-        config = {
-            "settings": settings.model_dump(mode="json"),
-            "features": load_index(paths.features).provider if features is not None else {"provider": "none"},
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "cost": {
-                "train_hours": round(progress.seconds / 3600, 4),
-                "steps": progress.steps_done,
-                "device": device,
-                "processes": here.size,
-                "threads": torch.get_num_threads(),
-                "engine": runtime.engine,
-            },
-        }
-        write_json(paths.out / "config.json", config)
-        shutil.rmtree(paths.state, ignore_errors=True)
+        if here.leader:
+            device = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu"
+            save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
+            write_text(paths.out / "history.csv", pd.DataFrame(progress.history, columns=HISTORY).to_csv(index=False))
+            config = {
+                "settings": settings.model_dump(mode="json"),
+                "features": load_index(paths.features).provider if features is not None else {"provider": "none"},
+                "parameters": sum(p.numel() for p in network.parameters()),
+                "cost": {
+                    "train_hours": round(progress.seconds / 3600, 4),
+                    "steps": progress.steps_done,
+                    "device": device,
+                    "processes": here.size,
+                    "threads": torch.get_num_threads(),
+                    "engine": runtime.engine,
+                },
+            }
+            write_json(paths.out / "config.json", config)
+            shutil.rmtree(paths.state, ignore_errors=True)
+        # Nobody goes on to the next job before the files are there.
+        wait_for_all(here)
