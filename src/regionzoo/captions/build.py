@@ -16,7 +16,7 @@ from regionzoo.captions.captioner import Captioner, CaptionerSettings
 from regionzoo.captions.fuse import fuse
 from regionzoo.captions.store import RegionCaptions, from_regions, load_captions, save_captions
 from regionzoo.errors import SceneError, UserError
-from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames
+from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames, require_frames
 from regionzoo.scenes.shards import run_all
 from regionzoo.scenes.store import load_metadata, load_scene
 
@@ -68,17 +68,8 @@ def build_regions(
     with replaced_folder(out_dir) as folder:
         done = run_all(partial(_save, task, folder), scene_ids, workers, "captions", progress)
         off_interval = sum(scene.off_interval for scene in done)
-        if scene_ids and not any(scene.frames for scene in done):
-            if off_interval:
-                raise UserError(
-                    f"{raw_root}: {off_interval} of the {len(scene_ids)} training scenes have frames, but none has a "
-                    f"frame whose number is a multiple of frame_interval {frame_interval}; lower frame_interval (the "
-                    "25k download holds every 100th frame)"
-                )
-            raise UserError(
-                f"{raw_root}: none of the {len(scene_ids)} training scenes has a frame with a pose below "
-                "scannet_frames_25k/; captions need them: download the frames"
-            )
+        with_frames = sum(scene.frames > 0 for scene in done)
+        require_frames(Path(raw_root), len(scene_ids), with_frames, off_interval, frame_interval, "captions")
     return _statistics(done) | {
         "captioner": captioner.make().identity,
         "frames": sum(scene.frames for scene in done),

@@ -16,7 +16,7 @@ from regionzoo.features.fuse import draw_chunks, fuse_views
 from regionzoo.features.openscene import import_scene
 from regionzoo.features.provider import PixelFeatures, PixelFeatureSettings
 from regionzoo.features.store import SUFFIX, Chunk, FeatureIndex, save_point_features, write_index
-from regionzoo.scenes.frames import FrameSet, frame_folder, read_frames
+from regionzoo.scenes.frames import FrameSet, frame_folder, read_frames, require_frames
 from regionzoo.scenes.shards import run_all
 from regionzoo.scenes.store import load_scene
 
@@ -96,17 +96,8 @@ def build_fused(
 
     def check(done: Sequence[_Described]) -> dict[str, Any]:
         off_interval = sum(scene.off_interval for scene in done)
-        if scene_ids and not any(scene.frames for scene in done):
-            if off_interval:
-                raise UserError(
-                    f"{raw_root}: {off_interval} of the {len(scene_ids)} training scenes have frames, but none has a "
-                    f"frame whose number is a multiple of frame_interval {frame_interval}; lower frame_interval (the "
-                    "25k download holds every 100th frame)"
-                )
-            raise UserError(
-                f"{raw_root}: none of the {len(scene_ids)} training scenes has a frame with a pose below "
-                "scannet_frames_25k/; fused features need them: download the frames"
-            )
+        with_frames = sum(scene.frames > 0 for scene in done)
+        require_frames(Path(raw_root), len(scene_ids), with_frames, off_interval, frame_interval, "fused features")
         return {
             "frames": sum(scene.frames for scene in done),
             "frames_without_pose": sum(scene.lost_frames for scene in done),

@@ -17,7 +17,7 @@ from regionzoo.artifacts import sha256_file
 from regionzoo.errors import UserError
 from regionzoo.features.provider import FeatureMap
 from regionzoo.text.clip import PLAIN_MODEL
-from regionzoo.text.clip_weights import find_weights, is_openai, parse_clip_spec, read_weights
+from regionzoo.text.clip_weights import find_weights, is_openai, load_exactly, parse_clip_spec, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -158,11 +158,5 @@ def _load_image_tower(visual: VisionTransformer, path: Path, sha256: str) -> Vis
     }
     if not state:
         raise UserError(f"{path}: holds no image tower (no parameter visual.*); use weights of the whole model")
-    try:
-        result = visual.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise UserError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from None
-    if result.missing_keys or result.unexpected_keys:
-        wrong = (result.missing_keys + result.unexpected_keys)[0]
-        raise UserError(f"{path}: not the weights of this model (first differing parameter: visual.{wrong})")
+    load_exactly(visual, state, path, "visual.")
     return visual

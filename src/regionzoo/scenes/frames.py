@@ -192,3 +192,22 @@ def read_frames(root: str | Path, scene_id: str, interval: int = 1) -> FrameSet:
 def list_frames(root: str | Path, scene_id: str, interval: int = 1) -> list[Frame]:
     """The usable frames of :func:`read_frames`."""
     return list(read_frames(root, scene_id, interval).frames)
+
+
+def require_frames(raw_root: Path, scenes: int, with_frames: int, off_interval: int, interval: int, what: str) -> None:
+    """:class:`UserError` if no scene has a usable frame; it says whether the interval is the reason.
+
+    scenes: how many were looked at, of which with_frames have frames to use and off_interval have others alone.
+    """
+    if not scenes or with_frames:
+        return
+    if off_interval:
+        raise UserError(
+            f"{raw_root}: {off_interval} of the {scenes} training scenes have frames, but none has a frame whose "
+            f"number is a multiple of frame_interval {interval}; lower frame_interval (the 25k download holds every "
+            "100th frame)"
+        )
+    raise UserError(
+        f"{raw_root}: none of the {scenes} training scenes has a frame with a pose below scannet_frames_25k/; "
+        f"{what} need them: download the frames"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from regionzoo.artifacts import sha256_file
 from regionzoo.errors import UserError
-from regionzoo.text.clip_weights import find_weights, is_openai, parse_clip_spec, read_weights
+from regionzoo.text.clip_weights import find_weights, is_openai, load_exactly, parse_clip_spec, read_weights
 
 if TYPE_CHECKING:
     from open_clip import CLIP
@@ -95,11 +95,5 @@ def _load_text_tower(clip: CLIP, path: Path, sha256: str, vision: dict[str, Any]
             f"{path}: weights for patches of {patches.shape[-1]} pixels, the model has {vision['patch_size']}"
         )
     text = {key: value for key, value in state.items() if not key.startswith("visual.")}
-    try:
-        result = clip.load_state_dict(text, strict=False)
-    except RuntimeError as error:
-        raise UserError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from None
-    if result.missing_keys or result.unexpected_keys:
-        wrong = (result.missing_keys + result.unexpected_keys)[0]
-        raise UserError(f"{path}: not the weights of this model (first differing parameter: {wrong})")
+    load_exactly(clip, text, path)
     return clip

@@ -11,6 +11,7 @@ from regionzoo.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 OPENAI_SHA256 = {
     "ViT-B-16.pt": "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
@@ -117,3 +118,17 @@ def torchscript_state(path: Path) -> dict[str, torch.Tensor]:
     return {
         key: value for key, value in state.items() if key not in ("input_resolution", "context_length", "vocab_size")
     }
+
+
+def load_exactly(tower: nn.Module, state: dict[str, torch.Tensor], path: Path, prefix: str = "") -> None:
+    """Copy ``state`` into ``tower``; :class:`UserError` if a parameter is missing, left over or of another shape.
+
+    prefix: what the parameters' names in the file begin with, for the message.
+    """
+    try:
+        result = tower.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise UserError(f"{path}: weights of another model ({str(error).splitlines()[-1].strip()})") from None
+    if result.missing_keys or result.unexpected_keys:
+        wrong = (result.missing_keys + result.unexpected_keys)[0]
+        raise UserError(f"{path}: not the weights of this model (first differing parameter: {prefix}{wrong})")
