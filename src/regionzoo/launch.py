@@ -1,7 +1,7 @@
-"""Several processes of one command on this machine, as torchrun would start them, but with plain errors.
+"""Several processes of one command: torchrun for GPUs and machines, a plain start of our own for the cores of a CPU.
 
-torchrun stays the way to go over several machines; a command that it has started finds WORLD_SIZE set and starts
-nothing itself. Here the children die with their parent, whatever kills it, and an error of theirs is one line.
+A command that torchrun has started finds WORLD_SIZE set and starts nothing itself. On a CPU the children are started
+here, because torchrun takes seconds to begin and buries a one-line error; they end with their parent.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 import time
+
+from regionzoo.errors import UserError
 
 PR_SET_PDEATHSIG = 1
 
@@ -40,6 +42,28 @@ def threads_each(threads: int, processes: int) -> int:
     return max(1, (threads or len(os.sched_getaffinity(0))) // processes)
 
 
+def distributed(command: list[str], gpus: int, nodes: int) -> list[str]:
+    """The ``regionzoo`` command as it is run with a process a GPU, over the ``nodes`` machines of a Slurm job.
+
+    Raises :class:`UserError` if several machines are asked for outside Slurm.
+    """
+    if gpus <= 1 and nodes <= 1:
+        return command
+    module = ["-m", "regionzoo", *command[1:]]
+    each = f"--nproc-per-node={max(gpus, 1)}"
+    torchrun = [sys.executable, "-m", "torch.distributed.run"]
+    if nodes <= 1:
+        return [*torchrun, "--standalone", each, *module]
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        raise UserError(f"{nodes} nodes are asked for outside a Slurm job; use the profile workflow/profiles/slurm")
+    # The job runs on the first of its nodes; the port is free unless a job of a number 20000 off runs there too.
+    meeting = f"{socket.gethostname()}:{20000 + int(job) % 20000}"
+    one_each = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    rendezvous = ["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={meeting}"]
+    return [*one_each, *torchrun, f"--nnodes={nodes}", each, *rendezvous, *module]
+
+
 def launch(processes: int) -> None:
     """Run this very command in ``processes`` processes and exit with their status; return if there is no need to."""
     if processes <= 1 or "WORLD_SIZE" in os.environ:
@@ -51,12 +75,12 @@ def launch(processes: int) -> None:
     command = [sys.executable, "-m", "regionzoo", *sys.argv[1:]]
     children = [
         subprocess.Popen(
-            command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, preexec_fn=_die_with_parent
+            command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, preexec_fn=end_with_parent
         )
         for rank in range(processes)
     ]
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _stop(children))
+        signal.signal(number, lambda *_: end_all(children))
     sys.exit(_wait(children))
 
 
@@ -66,14 +90,15 @@ def _wait(children: list[subprocess.Popen[bytes]]) -> int:
         codes = [child.poll() for child in children]
         failed = [code for code in codes if code]
         if failed:
-            _stop(children)
+            end_all(children)
             return failed[0] if failed[0] > 0 else 128 - failed[0]
         if all(code == 0 for code in codes):
             return 0
         time.sleep(0.05)
 
 
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+def end_all(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ask the children to end, and end those that do not within 10 s."""
     for child in children:
         if child.poll() is None:
             child.terminate()
@@ -84,6 +109,7 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> None:
             child.kill()
 
 
-def _die_with_parent() -> None:
+def end_with_parent() -> None:
+    """For ``preexec_fn``: the kernel ends this process when its parent is gone, whatever ended that (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

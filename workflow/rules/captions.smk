@@ -28,8 +28,9 @@ rule regions:
         settings=lambda w: PARAMS.regions(w.source).canonical(),
         code=CODE["regions"],
     shell:
-        "regionzoo regions --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
-        " --out {output.captions} --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo regions --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
+        " --out {output.captions} --manifest {output.manifest} --workers {threads}"
 
 
 rule fuse:
@@ -59,9 +60,10 @@ rule fuse:
         settings=lambda w: PARAMS.caption_sets[w.fused].canonical(),
         code=CODE["fuse"],
     shell:
-        "regionzoo fuse --settings {params.settings:q} --scenes {input.scenes} --primary {input.primary}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo fuse --settings {params.settings:q} --scenes {input.scenes} --primary {input.primary}"
         " --supplementary {input.supplementary} --out {output.captions} --manifest {output.manifest}"
-        " --workers {threads} 2>&1 | tee {log}"
+        " --workers {threads}"
 
 
 rule text:
@@ -84,7 +86,8 @@ rule text:
         settings=lambda w: PARAMS.text_table(w.text).canonical(),
         code=CODE["text"],
     shell:
-        "regionzoo text --settings {params.settings:q} --captions {input.captions} --out {output} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo text --settings {params.settings:q} --captions {input.captions} --out {output}"
 
 
 rule features:
@@ -109,5 +112,6 @@ rule features:
         settings=lambda w: PARAMS.features(w.features).canonical(),
         code=CODE["features"],
     shell:
-        "regionzoo features --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
-        " --out {output.features} --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo features --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
+        " --out {output.features} --manifest {output.manifest} --workers {threads}"

@@ -7,9 +7,13 @@ from pathlib import Path
 # Jobs find the same interpreter whether or not its environment is activated.
 shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; set -euo pipefail; ')
 
+# Marks the job as unfinished until it has succeeded, writes the log, ends with Snakemake, takes GPUs.
+RUN = "exec python -m regionzoo.job"
+
 from regionzoo.codehash import code_digests
 from regionzoo.config import Params
 from regionzoo.errors import UserError
+from regionzoo.records import distrust_unfinished
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -18,6 +22,10 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 CODE = code_digests(Path(workflow.basedir).parent / "src")
+
+# Jobs of a cluster read this file again; what is up to date is decided once.
+if workflow.is_main_process:
+    distrust_unfinished()
 
 
 wildcard_constraints:

@@ -23,8 +23,9 @@ rule raw:
         settings=lambda w: PARAMS.raw(w.dataset).canonical(),
         code=CODE["raw"],
     shell:
-        "regionzoo raw --settings {params.settings:q} --out data/{wildcards.dataset}/raw"
-        " --manifest {output.manifest} --workers {threads} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo raw --settings {params.settings:q} --out data/{wildcards.dataset}/raw"
+        " --manifest {output.manifest} --workers {threads}"
 
 
 rule preprocess:
@@ -47,6 +48,7 @@ rule preprocess:
         settings=lambda w: PARAMS.preprocess(w.dataset).canonical(),
         code=CODE["preprocess"],
     shell:
-        "regionzoo preprocess --settings {params.settings:q} --raw data/{wildcards.dataset}/raw"
+        "{RUN} {output} --log {log} --"
+        " regionzoo preprocess --settings {params.settings:q} --raw data/{wildcards.dataset}/raw"
         " --out {output.scenes} --manifest {output.manifest} --work runs/{wildcards.dataset}/scenes"
-        " --workers {threads} 2>&1 | tee {log}"
+        " --workers {threads}"

@@ -29,17 +29,19 @@ rule train:
         "../../environment.yml"
     threads: 8
     resources:
-        # Number of GPUs, each with a process of its own; 0 trains on a GPU if there is one, otherwise on the CPU.
+        # Number of GPUs a node, each with a process of its own; 0 trains on a GPU if there is one, otherwise on the CPU.
         gpu=0,
+        nodes=1,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=2880,
     params:
         settings=lambda w: PARAMS.train(w.row).canonical(),
         code=CODE["train"],
     shell:
-        "regionzoo train --settings {params.settings:q} --scenes {input.scenes} --captions {input.captions}"
+        "{RUN} {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
+        " regionzoo train --settings {params.settings:q} --scenes {input.scenes} --captions {input.captions}"
         " --features {input.features} --text {input.text} --out results/{wildcards.row} --state runs/{wildcards.row} --threads {threads}"
-        " --processes {resources.gpu} 2>&1 | tee {log}"
+        " --processes {resources.gpu}"
 
 
 rule predict:
@@ -62,6 +64,7 @@ rule predict:
     threads: 8
     resources:
         gpu=0,
+        nodes=1,
         mem_mb=16000,
         runtime=240,
     params:
@@ -70,9 +73,10 @@ rule predict:
         result=row_path("results/{weights}"),
         code=CODE["predict"],
     shell:
-        "regionzoo predict-scenes --settings {params.settings:q} --scenes {input.scenes} --captions {params.captions}"
+        "{RUN} {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
+        " regionzoo predict-scenes --settings {params.settings:q} --scenes {input.scenes} --captions {params.captions}"
         " --text {input.text} --result {params.result} --out {output.predictions} --manifest {output.manifest}"
-        " --threads {threads} --processes {resources.gpu} 2>&1 | tee {log}"
+        " --threads {threads} --processes {resources.gpu}"
 
 
 rule evaluate:
@@ -98,5 +102,6 @@ rule evaluate:
         settings=lambda w: PARAMS.evaluate(w.row).canonical(),
         code=CODE["evaluate"],
     shell:
-        "regionzoo evaluate --settings {params.settings:q} --scenes {input.scenes}"
-        " --predictions {input.predictions} --out results/{wildcards.row} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo evaluate --settings {params.settings:q} --scenes {input.scenes}"
+        " --predictions {input.predictions} --out results/{wildcards.row}"

@@ -31,4 +31,5 @@ rule tables:
         settings=PARAMS.tables().canonical(),
         code=CODE["tables"],
     shell:
-        "regionzoo tables --settings {params.settings:q} --results results --out {output.folder} 2>&1 | tee {log}"
+        "{RUN} {output} --log {log} --"
+        " regionzoo tables --settings {params.settings:q} --results results --out {output.folder}"
