@@ -16,6 +16,8 @@ from typing import Any
 from regionzoo.errors import UserError
 
 CHUNK = 1 << 20
+SEAL = "seal_sha256"
+UNSEALED = "0" * 64
 
 
 @contextmanager
@@ -87,7 +89,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
-    """Write NumPy arrays or torch tensors (one kind per call) as a safetensors file, atomically."""
+    """Write NumPy arrays or torch tensors (one kind per call) as a safetensors file, atomically, with a seal.
+
+    The seal is a digest of the whole file in its metadata: :func:`sealed_content` tells whether the file is as written.
+    """
+    metadata = {**(metadata or {}), SEAL: UNSEALED}
     if any(hasattr(value, "detach") for value in tensors.values()):
         from safetensors.torch import save_file
 
@@ -100,19 +106,42 @@ def write_safetensors(path: str | Path, tensors: dict[str, Any], metadata: dict[
         tensors = {key: np.asarray(value, order="C") for key, value in tensors.items()}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
-        _sort_header(temporary)
+        _sort_and_seal(temporary)
 
 
-def _sort_header(path: Path) -> None:
-    """Write a safetensors header again with its keys in order.
+def _sort_and_seal(path: Path) -> None:
+    """Write a safetensors header again with its keys in order, and the seal in it.
 
     The library orders them by a hash that differs from process to process, and equal content must be an equal file.
     """
     with path.open("rb+") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = json.dumps(json.loads(file.read(size)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        header = _header_bytes(json.loads(file.read(size)), size)
+        digest = hashlib.sha256(header)
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
         file.seek(8)
-        file.write(header.encode().ljust(size))
+        file.write(header.replace(UNSEALED.encode(), digest.hexdigest().encode(), 1))
+
+
+def _header_bytes(header: dict[str, Any], size: int) -> bytes:
+    return json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+
+
+def sealed_content(path: str | Path) -> bool:
+    """Whether a file of :func:`write_safetensors` is whole and as it was written; false without a seal."""
+    with Path(path).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(min(size, CHUNK * 100)))
+            seal = header["__metadata__"][SEAL]
+        except (ValueError, KeyError, TypeError):
+            return False
+        header["__metadata__"][SEAL] = UNSEALED
+        digest = hashlib.sha256(_header_bytes(header, size))
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+        return seal == digest.hexdigest()
 
 
 def stable_int(text: str) -> int:

@@ -5,6 +5,9 @@ The digest of a stage is taken over the syntax trees, without docstrings and so 
 functions. Tables that a module reads (``DATA``) count with the module. Not seen: third-party packages (their versions
 are recorded with the results) and the command line, which only parses arguments. Both Snakemake and DVC use the digest
 as a parameter; it depends on the minor version of Python (``ast.unparse``).
+
+Digesting takes half a second, which every call of Snakemake would pay, so the digests are kept in ``__pycache__``
+under a hash of all files that they are made of.
 """
 
 from __future__ import annotations
@@ -13,8 +16,11 @@ import ast
 import hashlib
 import json
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+from regionzoo.artifacts import write_text
 
 PACKAGE = "regionzoo"
 SOURCE = Path(__file__).resolve().parents[1]
@@ -24,8 +30,10 @@ DATA = {
     "regionzoo.classes": ("data/scannet20.csv", "data/scannet200.csv"),
     "regionzoo.evaluation.protocols": ("data/protocols.yaml",),
 }
-# Kept out of every closure: a new version number, the wording of an error or a progress bar changes no result.
-NEUTRAL = ("regionzoo", "regionzoo.errors", "regionzoo.progress")
+# Kept out of every closure: a new version number, the wording of an error, a progress bar or the names that this module
+# gives to code change no result.
+NEUTRAL = ("regionzoo", "regionzoo.codehash", "regionzoo.errors", "regionzoo.progress")
+KEPT = Path(PACKAGE, "__pycache__", "codehash.json")
 
 
 def stage_names(source: Path) -> list[str]:
@@ -36,7 +44,26 @@ def stage_names(source: Path) -> list[str]:
 def code_digests(source: str | Path) -> dict[str, str]:
     """``{stage: hex digest}`` for the package below ``source`` (the folder ``src``)."""
     source = Path(source).resolve()
-    return {name: stage_digest(source, name) for name in stage_names(source)}
+    content = _content(source)
+    try:
+        kept = json.loads((source / KEPT).read_text())
+        if kept["content"] == content:
+            return kept["digests"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none yet, or not whole
+    digests = {name: stage_digest(source, name) for name in stage_names(source)}
+    # Only a short cut: nothing is kept of files that were edited meanwhile, or where nothing may be written.
+    if _content(source) == content:
+        with suppress(OSError):
+            write_text(source / KEPT, json.dumps({"content": content, "digests": digests}))
+    return digests
+
+
+def _content(source: Path) -> str:
+    """Hash of all files of the package, this module among them, and of Python's version."""
+    files = sorted(path for path in (source / PACKAGE).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    parts = [f"{path.relative_to(source)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+    return hashlib.sha256("\n".join([sys.version, *parts]).encode()).hexdigest()
 
 
 def stage_digest(source: Path, stage: str) -> str:
@@ -113,7 +140,7 @@ def main(source: str, out: str) -> None:
     text = json.dumps(code_digests(source), indent=1, sort_keys=True) + "\n"
     path = Path(out)
     if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+        write_text(path, text)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from tiny_rooms import TinyRow, annotation_free, make_tiny_row
 
-from regionzoo.artifacts import read_json, sha256_file, tree_hashes
+from regionzoo.artifacts import read_json, sha256_file, tree_hashes, write_manifest
 from regionzoo.classes import class_set
 from regionzoo.errors import UserError
 from regionzoo.evaluation.predict import predict_scenes
@@ -220,6 +220,8 @@ def test_a_failed_prediction_keeps_the_old_one(row: tuple[TinyRow, Path], tmp_pa
     (tmp_path / "scenes").mkdir()
     for name in ("splits.json", f"{VAL[0]}.safetensors"):
         (tmp_path / "scenes" / name).write_bytes((tiny.scenes / name).read_bytes())
+    # The folder is what its manifest says, so that the second scene is missed in the middle of the work.
+    write_manifest(tmp_path / "scenes.manifest.json", tree_hashes(tmp_path / "scenes"), {})
     (tmp_path / "predictions").mkdir()
     (tmp_path / "predictions" / "kept.safetensors").write_bytes(b"x")
     with pytest.raises(UserError, match=f"{VAL[1]}: .*no such processed scene"):

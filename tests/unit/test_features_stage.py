@@ -7,8 +7,10 @@ import pytest
 from feature_scan import COLOR_SHAPE, blocky_depth, save_vertices, turned, write_frame, write_intrinsics
 from tiny_clip import DIMENSION, save_tiny_clip
 
+from regionzoo.artifacts import tree_hashes, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.features.store import load_chunk, load_index
+from regionzoo.integrity import manifest_of
 from regionzoo.settings.data import FeatureSettings, FeatureSource
 from regionzoo.stages import features as stage
 
@@ -38,6 +40,7 @@ class Project:
                 instance = label.astype(np.uint16) * 1000 + 1
                 write_frame(frames, name, turned(angle, (0.0, 0.0, 0.0)), blocky_depth(rng), label, instance)
         (self.scenes / "splits.json").write_text(json.dumps({"train": TRAIN[::-1], "val": ["scene0009_00"]}))
+        write_manifest(manifest_of(self.scenes), tree_hashes(self.scenes), {})
 
     def run(self, workers=1, encoder="minilm", **source):
         settings = FeatureSettings(

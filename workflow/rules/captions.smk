@@ -28,7 +28,7 @@ rule regions:
         settings=lambda w: PARAMS.regions(w.source).canonical(),
         code=CODE["regions"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo regions --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
         " --out {output.captions} --manifest {output.manifest} --workers {threads}"
 
@@ -60,7 +60,7 @@ rule fuse:
         settings=lambda w: PARAMS.caption_sets[w.fused].canonical(),
         code=CODE["fuse"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo fuse --settings {params.settings:q} --scenes {input.scenes} --primary {input.primary}"
         " --supplementary {input.supplementary} --out {output.captions} --manifest {output.manifest}"
         " --workers {threads}"
@@ -86,7 +86,7 @@ rule text:
         settings=lambda w: PARAMS.text_table(w.text).canonical(),
         code=CODE["text"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo text --settings {params.settings:q} --captions {input.captions} --out {output}"
 
 
@@ -112,6 +112,6 @@ rule features:
         settings=lambda w: PARAMS.features(w.features).canonical(),
         code=CODE["features"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo features --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
         " --out {output.features} --manifest {output.manifest} --workers {threads}"

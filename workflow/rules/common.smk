@@ -4,11 +4,12 @@ import re
 import sys
 from pathlib import Path
 
-# Jobs find the same interpreter whether or not its environment is activated.
-shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; set -euo pipefail; ')
-
-# Marks the job as unfinished until it has succeeded, writes the log, ends with Snakemake, takes GPUs.
-RUN = "exec python -m regionzoo.job"
+# Jobs find the same interpreter whether or not its environment is activated. What every command runs through marks the
+# job as unfinished until it has succeeded, writes the log, ends with Snakemake, takes GPUs.
+shell.prefix(
+    f'export PATH="{Path(sys.executable).parent}:$PATH"; set -euo pipefail;'
+    ' job() {{ exec python -m regionzoo.job "$@"; }}; '
+)
 
 from regionzoo.codehash import code_digests
 from regionzoo.config import Params

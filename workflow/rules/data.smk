@@ -23,7 +23,7 @@ rule raw:
         settings=lambda w: PARAMS.raw(w.dataset).canonical(),
         code=CODE["raw"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo raw --settings {params.settings:q} --out data/{wildcards.dataset}/raw"
         " --manifest {output.manifest} --workers {threads}"
 
@@ -48,7 +48,7 @@ rule preprocess:
         settings=lambda w: PARAMS.preprocess(w.dataset).canonical(),
         code=CODE["preprocess"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo preprocess --settings {params.settings:q} --raw data/{wildcards.dataset}/raw"
         " --out {output.scenes} --manifest {output.manifest} --work runs/{wildcards.dataset}/scenes"
         " --workers {threads}"

@@ -38,7 +38,7 @@ rule train:
         settings=lambda w: PARAMS.train(w.row).canonical(),
         code=CODE["train"],
     shell:
-        "{RUN} {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
+        "job {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
         " regionzoo train --settings {params.settings:q} --scenes {input.scenes} --captions {input.captions}"
         " --features {input.features} --text {input.text} --out results/{wildcards.row} --state runs/{wildcards.row} --threads {threads}"
         " --processes {resources.gpu}"
@@ -73,7 +73,7 @@ rule predict:
         result=row_path("results/{weights}"),
         code=CODE["predict"],
     shell:
-        "{RUN} {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
+        "job {output} --log {log} --gpus {resources.gpu} --nodes {resources.nodes} --"
         " regionzoo predict-scenes --settings {params.settings:q} --scenes {input.scenes} --captions {params.captions}"
         " --text {input.text} --result {params.result} --out {output.predictions} --manifest {output.manifest}"
         " --threads {threads} --processes {resources.gpu}"
@@ -102,6 +102,6 @@ rule evaluate:
         settings=lambda w: PARAMS.evaluate(w.row).canonical(),
         code=CODE["evaluate"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo evaluate --settings {params.settings:q} --scenes {input.scenes}"
         " --predictions {input.predictions} --out results/{wildcards.row}"

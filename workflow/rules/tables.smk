@@ -31,5 +31,5 @@ rule tables:
         settings=PARAMS.tables().canonical(),
         code=CODE["tables"],
     shell:
-        "{RUN} {output} --log {log} --"
+        "job {output} --log {log} --"
         " regionzoo tables --settings {params.settings:q} --results results --out {output.folder}"

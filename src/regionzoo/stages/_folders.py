@@ -17,8 +17,3 @@ def require_raw(raw: Path) -> None:
 def split_scenes(scenes_dir: Path, split: str) -> list[str]:
     """Sorted scene ids of a split, from the scene store's own list."""
     return sorted(read_json(scenes_dir / "splits.json")[split])
-
-
-def manifest_of(folder: Path) -> Path:
-    """The manifest that stands beside an artifact folder."""
-    return folder.with_name(f"{folder.name}.manifest.json")

@@ -9,12 +9,13 @@ from regionzoo.classes import class_set
 from regionzoo.errors import UserError
 from regionzoo.evaluation import environment, record
 from regionzoo.evaluation.score import score
+from regionzoo.integrity import manifest_of, require_content
 from regionzoo.settings.train import EvaluateSettings
-from regionzoo.stages._folders import manifest_of
 
 
 def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path) -> None:
     """Score the predictions under the row's own protocol and those beside it; write both files into ``out``."""
+    require_content(scenes)
     scored = score(predictions, scenes, (settings.protocol, *settings.also))
     facts, training = scored.facts, scored.facts.training
     if facts.row != settings.row:

@@ -11,6 +11,7 @@ from regionzoo.features.clip_dense import DenseClipSettings
 from regionzoo.features.files import FileFeatureSettings, peek_dimension
 from regionzoo.features.provider import PixelFeatureSettings
 from regionzoo.features.simulated import encode_settings
+from regionzoo.integrity import require_content
 from regionzoo.launch import threads_each
 from regionzoo.progress import Meter
 from regionzoo.settings.data import FeatureSettings
@@ -23,6 +24,7 @@ def run(settings: FeatureSettings, raw: Path, scenes: Path, out: Path, manifest:
 
     Raises :class:`UserError` if a setting that the provider needs is absent, or a scene or file cannot be used.
     """
+    require_content(scenes)
     source = settings.source
     names = split_scenes(scenes, "train")
     with Meter(f"features {settings.name}", len(names)) as meter:

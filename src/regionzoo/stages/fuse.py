@@ -6,15 +6,17 @@ from pathlib import Path
 
 from regionzoo.artifacts import read_json, tree_hashes, write_manifest
 from regionzoo.captions.build import fuse_sets
+from regionzoo.integrity import manifest_of, require_content
 from regionzoo.progress import Meter
 from regionzoo.settings.data import FuseSettings
-from regionzoo.stages._folders import manifest_of, split_scenes
+from regionzoo.stages._folders import split_scenes
 
 
 def run(
     settings: FuseSettings, scenes: Path, primary: Path, supplementary: Path, out: Path, manifest: Path, workers: int
 ) -> None:
     """Fuse scene by scene; the manifest keeps the captioners' names, so that results can say who captioned."""
+    require_content(scenes, primary, supplementary)
     names = split_scenes(scenes, "train")
     with Meter("fuse captions", len(names)) as meter:
         summary = fuse_sets(

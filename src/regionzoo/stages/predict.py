@@ -15,13 +15,14 @@ from regionzoo.errors import UserError
 from regionzoo.evaluation.environment import peak_memory_gib
 from regionzoo.evaluation.predict import device_name, predict_scenes
 from regionzoo.evaluation.predictions import PredictedClasses, PredictionFacts, TrainedWith
+from regionzoo.integrity import manifest_of, require_content, require_sealed
 from regionzoo.settings.train import PredictSettings, TrainSettings
-from regionzoo.stages._folders import manifest_of, split_scenes
+from regionzoo.stages._folders import split_scenes
 from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import load_model
-from regionzoo.training.distributed import World, wait_for_all, world
+from regionzoo.training.distributed import World, leading, wait_for_all, world
 
 TEXT_MATRIX = "task_head.cls_head.weight"
 
@@ -48,7 +49,16 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     config_path, weights = paths.result / "config.json", paths.result / "model.safetensors"
+    if leading():
+        require_content(paths.scenes)
+        require_sealed(weights)
     config = read_json(config_path)
+    identity = sha256_file(weights)
+    if config.get("weights_sha256") != identity:
+        raise UserError(
+            f"{weights}: not the weights that {config_path} was written with; make both again with "
+            f"'snakemake --cores all --force -- {weights}'"
+        )
     trained = TrainSettings.check(config.get("settings"), f"{config_path}: settings")
     table = load_table(paths.text)
     scene_ids = split_scenes(paths.scenes, "val")
@@ -89,7 +99,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
                 distill=trained.distill,
                 features=config.get("features", {}) if trained.distill else {"provider": "none"},
                 text=table.facts,
-                weights_sha256=sha256_file(weights),
+                weights_sha256=identity,
                 cost=config.get("cost", {}),
             ),
             scenes=len(scene_ids),

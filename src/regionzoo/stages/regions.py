@@ -7,6 +7,7 @@ from pathlib import Path
 from regionzoo.artifacts import tree_hashes, write_manifest
 from regionzoo.captions.build import build_regions
 from regionzoo.captions.simulated import SimulatedSettings
+from regionzoo.integrity import require_content
 from regionzoo.progress import Meter
 from regionzoo.settings.data import RegionSettings
 from regionzoo.stages._folders import require_raw, split_scenes
@@ -15,6 +16,7 @@ from regionzoo.stages._folders import require_raw, split_scenes
 def run(settings: RegionSettings, raw: Path, scenes: Path, out: Path, manifest: Path, workers: int) -> None:
     """Caption every training scene and write statistics into the manifest."""
     require_raw(raw)
+    require_content(scenes)
     source = settings.source
     names = split_scenes(scenes, "train")
     with Meter(f"regions {settings.name}", len(names)) as meter:

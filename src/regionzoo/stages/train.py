@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,15 @@ import torch
 from regionzoo.artifacts import manifest_hash, sha256_file, write_json, write_text
 from regionzoo.codehash import SOURCE, stage_digest
 from regionzoo.features.store import load_index
+from regionzoo.integrity import manifest_of, only_one, require_content
 from regionzoo.settings.train import TrainSettings
-from regionzoo.stages._folders import manifest_of, split_scenes
+from regionzoo.stages._folders import split_scenes
 from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import save_model
 from regionzoo.training.dataset import TrainingScenes
-from regionzoo.training.distributed import wait_for_all, world
+from regionzoo.training.distributed import leading, wait_for_all, world
 from regionzoo.training.loop import HISTORY, Trainer
 from regionzoo.training.optim import Optimizer
 
@@ -55,6 +57,15 @@ def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
     """Train, or go on where a killed training of the very same identity stopped, and write the results."""
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
+    with only_one(paths.state, "training") if leading() else nullcontext():
+        if leading():
+            used = (paths.captions,) if settings.caption.weight > 0 else ()
+            used += (paths.features,) if settings.distill > 0 else ()
+            require_content(paths.scenes, *used)
+        _train(settings, paths, runtime)
+
+
+def _train(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
     table = load_table(paths.text)
     with world(runtime.device) as here:
         network = build_network(settings, table, runtime.engine).to(here.device)
@@ -78,6 +89,7 @@ def run(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None:
             save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
             write_text(paths.out / "history.csv", pd.DataFrame(progress.history, columns=HISTORY).to_csv(index=False))
             config = {
+                "weights_sha256": sha256_file(paths.out / "model.safetensors"),
                 "settings": settings.model_dump(mode="json"),
                 "features": load_index(paths.features).provider if features is not None else {"provider": "none"},
                 "parameters": sum(p.numel() for p in network.parameters()),

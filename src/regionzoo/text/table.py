@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from regionzoo.artifacts import write_safetensors
 from regionzoo.errors import UserError
+from regionzoo.integrity import require_sealed
 
 if TYPE_CHECKING:
     from regionzoo.text.encoders import TextEncoder
@@ -79,6 +80,8 @@ def save_table(path: str | Path, table: TextTable) -> None:
 def load_table(path: str | Path) -> TextTable:
     """Read a table; :class:`UserError` if it is absent or damaged, or if its vectors are not one unit row a string."""
     path = Path(path)
+    if path.exists():
+        require_sealed(path)
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}

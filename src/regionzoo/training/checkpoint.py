@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from regionzoo.artifacts import write_safetensors
+from regionzoo.artifacts import sealed_content, write_safetensors
 from regionzoo.training.optim import Optimizer
 
 
@@ -41,6 +41,8 @@ def save_state(path: Path, key: str, network: nn.Module, optimizer: Optimizer, p
 def load_state(path: Path, key: str, network: nn.Module, optimizer: Optimizer) -> Progress | None:
     """Restore the state if there is one for this very key; None otherwise (a damaged file counts as none)."""
     try:
+        if not sealed_content(path):
+            return None
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("key") != key:

@@ -30,6 +30,11 @@ class World:
         return range(self.rank, count, self.size)
 
 
+def leading() -> bool:
+    """Whether this process will be the leader, before the others are met."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """``auto``: a CUDA device if there is one, otherwise the CPU."""
     if name == "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -87,6 +88,8 @@ class Trainer:
         total = -(-len(self.scenes) // batch) * recipe.epochs
         done = load_state(self.state_path, self.key, self.network, self.optimizer)
         progress = done or Progress(0, 0, 0.0, ())
+        if done and here.leader:
+            print(f"{self.settings.row}: going on after epoch {done.epochs_done} of {recipe.epochs}", file=sys.stderr)
         scaler = LossScaler(recipe.amp and here.device.type == "cuda")
         with Meter(f"train {self.settings.row}", steps * recipe.epochs, quiet=not here.leader) as meter:
             meter.begin_at(progress.steps_done)
