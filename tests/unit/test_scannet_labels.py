@@ -10,7 +10,8 @@ from raw_scene import CATEGORIES, write_table
 
 from regionzoo.classes import class_set
 from regionzoo.errors import UserError
-from regionzoo.scenes.labels import LABEL_TABLE_FILE, LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
+from regionzoo.scenes.labels import LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
+from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE
 from regionzoo.scenes.scannet import read_split_list
 
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "scannet_official"

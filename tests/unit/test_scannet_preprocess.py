@@ -25,7 +25,8 @@ from raw_scene import (
 
 from regionzoo.artifacts import tree_hashes
 from regionzoo.errors import UserError
-from regionzoo.scenes.preprocess import PreprocessFailed, PreprocessSummary, is_raw_input, preprocess
+from regionzoo.scenes.preprocess import PreprocessFailed, PreprocessSummary, preprocess
+from regionzoo.scenes.raw_layout import is_raw_input
 from regionzoo.scenes.scannet import ScanNetRoot, read_scene
 from regionzoo.scenes.shards import Died, run_shards
 from regionzoo.scenes.store import load_scene

@@ -13,7 +13,8 @@ from raw_scene import RawScene, group, random_scene, truncate, write_frames, wri
 from regionzoo.artifacts import sha256_file
 from regionzoo.classes import class_set
 from regionzoo.errors import SceneError, UserError
-from regionzoo.scenes.labels import LABEL_TABLE_FILE, LabelTable
+from regionzoo.scenes.labels import LabelTable
+from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE
 from regionzoo.scenes.scannet import (
     Group,
     ScanNetRoot,

@@ -16,9 +16,8 @@ import numpy as np
 from PIL import Image
 
 from regionzoo.errors import SceneError, UserError
+from regionzoo.scenes.raw_layout import FRAME_FOLDERS, IMAGE_FOLDERS
 
-FRAME_FOLDERS = ("scannet_frames_25k", "tasks/scannet_frames_25k")
-IMAGE_FOLDERS = {"color": ".jpg", "depth": ".png", "pose": ".txt", "label": ".png", "instance": ".png"}
 DEPTH_SHAPE = (480, 640)
 MILLIMETRES = 1000.0
 

@@ -11,7 +11,6 @@ import numpy as np
 from regionzoo.classes import IGNORE_INDOOR, class_set
 from regionzoo.errors import UserError
 
-LABEL_TABLE_FILE = "scannetv2-labels.combined.tsv"
 UNKNOWN = 0
 """Id of a raw category that the table does not list, and of a vertex without annotation."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,23 +15,13 @@ import numpy as np
 from regionzoo.artifacts import atomic_path, write_json
 from regionzoo.classes import CLASS_SETS, class_set
 from regionzoo.errors import SceneError, UserError
-from regionzoo.scenes.frames import FRAME_FOLDERS, IMAGE_FOLDERS
-from regionzoo.scenes.labels import LABEL_TABLE_FILE
-from regionzoo.scenes.scannet import SCAN_FOLDERS, SCAN_SUFFIXES, ScanNetRoot, read_scene
+from regionzoo.scenes.raw_layout import FRAME_FOLDERS, LABEL_TABLE_FILE, SCAN_SUFFIXES
+from regionzoo.scenes.scannet import ScanNetRoot, read_scene
 from regionzoo.scenes.shards import Died, run_shards
-from regionzoo.scenes.store import load_scene, save_scene
+from regionzoo.scenes.store import Scene, load_scene, save_scene
 
 SPLITS_FILE = "splits.json"
 SUFFIX = ".safetensors"
-
-_SCAN_FILE = re.compile(
-    rf"(?:{'|'.join(SCAN_FOLDERS)})/(?P<scene>[^/]+)/(?P=scene)(?:{'|'.join(map(re.escape, SCAN_SUFFIXES))})"
-)
-_FRAME_FILE = re.compile(
-    rf"(?:{'|'.join(FRAME_FOLDERS)})/[^/]+/"
-    rf"(?:(?:{'|'.join(f'{kind}/[^/]+[.]{suffix[1:]}' for kind, suffix in IMAGE_FOLDERS.items())})"
-    r"|intrinsics?_(?:color|depth)\.txt|intrinsic/intrinsic_(?:color|depth)\.txt)"
-)
 
 Progress = Callable[[int, int], None]
 """Called after each scene with (scenes done, scenes in all)."""
@@ -92,20 +81,6 @@ class _Outcome:
     error: str | None = None
 
 
-def is_raw_input(relative: str) -> bool:
-    """Whether the pipeline reads this file of a raw tree (posix path below the root), for hashing into a manifest.
-
-    True for the five low-resolution scan files, the frames' images, poses and intrinsics, the label table and text
-    files at the root (split lists, whatever their names). False for ``.sens``, zips, the high-resolution mesh and its
-    segments, hidden and any other files.
-    """
-    if any(part.startswith(".") for part in relative.split("/")):
-        return False
-    if "/" not in relative:
-        return relative == LABEL_TABLE_FILE or relative.endswith(".txt")
-    return bool(_SCAN_FILE.fullmatch(relative) or _FRAME_FILE.fullmatch(relative))
-
-
 def preprocess(
     root: str | Path,
     source: str,
@@ -115,13 +90,15 @@ def preprocess(
     work_dir: str | Path,
     workers: int = 1,
     progress: Progress | None = None,
+    expected: dict[str, str] | None = None,
 ) -> PreprocessSummary:
     """Convert all scenes of the split lists to ``out_dir/<S>.safetensors`` and write ``out_dir/splits.json``.
 
     root: raw folder (ScanNet's layout). source: recorded in each scene. splits: split -> list file below root.
     Scenes go to ``work_dir`` first, each atomically. A scene there whose recorded raw hashes equal the present raw
     files is kept, so that an interrupted or failed run goes on where it stopped; ``work_dir`` should be named after
-    whatever else decides the content (the code's digest), and belongs to this function alone.
+    whatever else decides the content (the code's digest), and belongs to this function alone. expected: path below
+    root -> sha256 (the raw manifest); a scan of other files is refused, it was edited meanwhile.
 
     Only if every scene is good are they moved to ``out_dir``, ``splits.json`` last: a folder with that file is whole.
     Scene files of an earlier result in ``out_dir`` are replaced. Otherwise ``out_dir`` stays as it was and
@@ -133,9 +110,12 @@ def preprocess(
     opened = ScanNetRoot.open(root, splits, exclude)
     work_dir.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(work_dir)
+    if expected is not None:
+        # Every worker gets a copy; frames are most of it.
+        expected = {name: digest for name, digest in expected.items() if not name.startswith(FRAME_FOLDERS)}
     items = sorted((scene_id, split) for split, scene_ids in opened.splits.items() for scene_id in scene_ids)
     outcomes: dict[tuple[str, str], _Outcome] = {}
-    for item, answer in run_shards(partial(_convert, opened, source, work_dir), items, workers):
+    for item, answer in run_shards(partial(_convert, opened, source, work_dir, expected), items, workers):
         if isinstance(answer, Died):
             answer = _Outcome(error=f"{item[0]}: {opened.root}: {answer}")
         outcomes[item] = answer
@@ -148,7 +128,9 @@ def preprocess(
     return summary
 
 
-def _convert(root: ScanNetRoot, source: str, work_dir: Path, item: tuple[str, str]) -> _Outcome:
+def _convert(
+    root: ScanNetRoot, source: str, work_dir: Path, expected: dict[str, str] | None, item: tuple[str, str]
+) -> _Outcome:
     """One scene into ``work_dir``; errors are returned, because one broken scene must not stop the others."""
     scene_id, split = item
     path = work_dir / f"{scene_id}{SUFFIX}"
@@ -167,6 +149,8 @@ def _convert(root: ScanNetRoot, source: str, work_dir: Path, item: tuple[str, st
         if scene is None:
             scene = read_scene(root, scene_id, split, source, notices)
             save_scene(path, scene)
+        if expected is not None:
+            _require_expected(root, scene, expected)
     except UserError as error:
         return _Outcome(error=str(error))
     except Exception as error:  # a full disk, or a bug: still told with the scene, and the others go on
@@ -178,6 +162,15 @@ def _convert(root: ScanNetRoot, source: str, work_dir: Path, item: tuple[str, st
         counts = np.bincount(labels[labels >= 0], minlength=len(class_set(name).names))
         class_points[name] = counts.astype(np.int64)
     return _Outcome(len(scene), class_points, kept, tuple(notices))
+
+
+def _require_expected(root: ScanNetRoot, scene: Scene, expected: dict[str, str]) -> None:
+    """:class:`SceneError` unless the scene was made of the very files of the manifest."""
+    folder = root.folder(scene.scene_id).relative_to(root.root).as_posix()
+    for name in (LABEL_TABLE_FILE, *(f"{folder}/{scene.scene_id}{suffix}" for suffix in SCAN_SUFFIXES)):
+        if expected.get(name) != scene.raw_sha256.get(Path(name).name):
+            told = "is not what raw.manifest.json says (edited since?); run the same command again, it begins with raw"
+            raise SceneError(scene.scene_id, root.root / name, told)
 
 
 def _summarise(root: ScanNetRoot, outcomes: dict[tuple[str, str], _Outcome]) -> PreprocessSummary:

@@ -27,17 +27,11 @@ from plyfile import PlyData, PlyParseError
 from regionzoo.artifacts import sha256_file
 from regionzoo.classes import IGNORE_INDOOR
 from regionzoo.errors import SceneError, UserError
-from regionzoo.scenes.labels import LABEL_TABLE_FILE, LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
+from regionzoo.scenes.labels import LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
+from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE, SCAN_FOLDERS, SCAN_SUFFIXES
 from regionzoo.scenes.store import NO_INSTANCE, Scene
 
-SCAN_FOLDERS = ("scans", "scans_test")
-MESH, LABELS, SEGMENTS, AGGREGATION, TEXT = SCAN_SUFFIXES = (
-    "_vh_clean_2.ply",
-    "_vh_clean_2.labels.ply",
-    "_vh_clean_2.0.010000.segs.json",
-    ".aggregation.json",
-    ".txt",
-)
+MESH, LABELS, SEGMENTS, AGGREGATION, TEXT = SCAN_SUFFIXES
 NO_SUPERPOINT = -1
 """Superpoint id of every vertex of a test scan."""
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from regionzoo.artifacts import read_json
 from regionzoo.errors import UserError
+from regionzoo.scenes.raw_look import require_same
 
 
 def require_raw(raw: Path) -> None:
-    """:class:`UserError` unless the raw tree can be reached (a clone brings the manifest, not the tree)."""
+    """:class:`UserError` unless the raw tree is here (a clone has the manifest alone) and is what that says."""
     if not raw.is_dir():
         raise UserError(f"{raw}: the raw tree is not here; run: snakemake --cores all --forcerun raw --until raw")
+    require_same(raw)
 
 
 def split_scenes(scenes_dir: Path, split: str) -> list[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from regionzoo.artifacts import tree_hashes, write_manifest
+from regionzoo.artifacts import read_json, tree_hashes, write_manifest
 from regionzoo.codehash import SOURCE, stage_digest
+from regionzoo.integrity import manifest_of
 from regionzoo.progress import Meter
 from regionzoo.scenes.preprocess import preprocess
 from regionzoo.settings.data import PreprocessSettings
@@ -32,6 +33,8 @@ def run(settings: PreprocessSettings, raw: Path, out: Path, manifest: Path, work
             work_dir=work / stage_digest(SOURCE, "preprocess"),
             workers=workers,
             progress=progress,
+            # Not only as it looks: every byte that is read.
+            expected=read_json(manifest_of(raw))["files"],
         )
     for line in summary.notices:
         print(f"notice: {line}")

@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from regionzoo.artifacts import tree_hashes, write_manifest
+from regionzoo.artifacts import manifest_hash, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.progress import Meter
-from regionzoo.scenes.preprocess import is_raw_input
+from regionzoo.scenes.raw_tree import CACHE, STATE, Inputs, RawTree, find_inputs, state_of, write_state
 from regionzoo.scenes.scannet import ScanNetRoot
 from regionzoo.scenes.synthetic import GENERATOR_VERSION, RoomSettings, generate
 from regionzoo.settings.data import RawSettings
@@ -21,7 +21,9 @@ from regionzoo.settings.data import RawSettings
 def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None:
     """Make ``link`` a symbolic link to the raw tree and write the manifest of the files that later stages read.
 
-    Raises :class:`UserError` if the configured root cannot be used.
+    Only files that look touched since they were hashed last are hashed again. Beside the link the state file is
+    written, in which Snakemake and DVC see an edit of the tree. Raises :class:`UserError` if the configured root
+    cannot be used.
     """
     if settings.root is None:
         assert settings.synthetic is not None
@@ -37,22 +39,23 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
         target, facts = root.resolve(), {"source": "scannet"}
     lists = {"train": settings.train_list, "val": settings.val_list}
     splits = ScanNetRoot.open(root, lists).splits
-    wanted = {scene_id for scene_ids in splits.values() for scene_id in scene_ids}
-
-    def keep(relative: str) -> bool:
-        folders = relative.split("/")[:-1]
-        return is_raw_input(relative) and (not folders or not wanted.isdisjoint(folders))
-
+    inputs = Inputs.listed((scene_id for scene_ids in splits.values() for scene_id in scene_ids), lists.values())
+    tree = RawTree.load(link.parent / CACHE, root)
     with Meter("hash raw files", 1) as meter:
 
         def progress(done: int, total: int) -> None:
             meter.total = total
             meter.update(done)
 
-        files = tree_hashes(root, keep, workers, progress)
+        files = tree.update(find_inputs(root, inputs, workers), workers, progress)
     _point(link, target)
     facts |= {"dataset": settings.dataset, "scenes": {split: len(scene_ids) for split, scene_ids in splits.items()}}
+    tree.lists, tree.state, tree.changes = lists, state_of(facts, files), {}
+    # The state before the manifest: an input that is older than the output.
+    write_state(link.parent / STATE, tree.state)
     write_manifest(manifest, files, facts)
+    tree.manifest = manifest_hash(manifest)
+    tree.save()
 
 
 def _generate(settings: RawSettings, link: Path, workers: int) -> tuple[Path, dict[str, Any]]:
@@ -68,7 +71,9 @@ def _generate(settings: RawSettings, link: Path, workers: int) -> tuple[Path, di
     )
     total = sizes.train_scenes + sizes.val_scenes
     with Meter("synthetic rooms", total) as meter:
-        generate(root, rooms, workers, lambda done, _: meter.update(done))
+        notices = generate(root, rooms, workers, lambda done, _: meter.update(done))
+    for line in notices:
+        print(f"notice: {line}")
     return root, {"source": "synthetic-rooms", "generator": GENERATOR_VERSION, "sizes": sizes.model_dump()}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from regionzoo.artifacts import write_text
+from regionzoo.artifacts import tree_hashes, write_text
 from regionzoo.scenes.synthetic.geometry import Patches, collect
 from regionzoo.scenes.synthetic.plans import PLANS
 from regionzoo.scenes.synthetic.rooms import Room, furnish
@@ -90,21 +90,23 @@ def scene_ids(settings: RoomSettings) -> tuple[list[str], list[str]]:
 
 def generate(
     root: Path, settings: RoomSettings, workers: int, progress: Callable[[int, int], None] | None = None
-) -> None:
-    """Write the data set below ``root``; scans that are already there with the same key are kept.
+) -> list[str]:
+    """Write the data set below ``root``; scans that are already there, whole and with the same key, are kept.
 
     Layout: ``scans/``, ``scannet_frames_25k/`` (training scans, if ``settings.frames``), the label table and the two
     split lists. Scans that an earlier run wrote and that do not belong to ``settings`` are removed. ``progress``
     gets (done, total) after each scan. The result depends neither on ``workers`` nor, scan by scan, on their number.
+    Returns a line for each folder that was not what was once written there (edited, damaged) and was made again.
     """
     root = Path(root)
     jobs = [*_jobs(settings, TRAIN), *_jobs(settings, VAL)]
     for folder in (SCANS, FRAMES):
         _clean(root / folder, {job.scene_id for job in jobs if folder == SCANS or job.frames})
     (root / SCANS).mkdir(parents=True, exist_ok=True)
+    notices: list[str] = []
     if workers <= 1 or len(jobs) <= 1:
         for done, job in enumerate(jobs, 1):
-            write_scan(root, job)
+            notices += write_scan(root, job)
             if progress:
                 progress(done, len(jobs))
     else:
@@ -112,7 +114,7 @@ def generate(
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             futures = [pool.submit(write_scan, root, job) for job in jobs]
             for done, future in enumerate(as_completed(futures), 1):
-                future.result()
+                notices += future.result()
                 if progress:
                     progress(done, len(jobs))
     write_text(root / "scannetv2-labels.combined.tsv", table_text())
@@ -120,15 +122,18 @@ def generate(
         names = [job.scene_id for job in _jobs(settings, split)]
         order = np.random.default_rng([settings.seed, split, _LIST]).permutation(len(names))
         write_text(root / f"scannetv2_{name}.txt", "".join(f"{names[k]}\n" for k in order))
+    return sorted(notices)
 
 
-def write_scan(root: Path, job: Job) -> None:
-    """Write the folders of one scan unless they are there with the same key."""
+def write_scan(root: Path, job: Job) -> list[str]:
+    """Write the folders of one scan unless they are there, whole and with the same key; notices of damaged ones."""
     scans, frames = root / SCANS / job.scene_id, root / FRAMES / job.scene_id
     key, frames_key = job.key(), job.key() | {"frames": job.frames}
-    has_scan, has_frames = _has(scans, key), not job.frames or _has(frames, frames_key)
+    notices: list[str] = []
+    has_scan = _has(scans, key, notices)
+    has_frames = not job.frames or _has(frames, frames_key, notices)
     if has_scan and has_frames:
-        return
+        return notices
     placed = place(job)
     mesh = scan(placed.patches, placed.walk.scan_poses(), job.settings.vertex_spacing, placed.light, job.rng(_SCAN))
     seen = np.unique(mesh.object)
@@ -145,6 +150,7 @@ def write_scan(root: Path, job: Job) -> None:
         poses = placed.walk.frame_poses(job.frames)
         with _Folder(frames, frames_key) as folder:
             write_frames(folder, placed.patches, placed.light, poses, lost, nyu40, instance, rng)
+    return notices
 
 
 def place(job: Job) -> Placed:
@@ -201,7 +207,7 @@ def _image_ids(room: Room, objects: list[int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Folder:
-    """A folder that appears under its name, with its key in it, only when its content is whole."""
+    """A folder that appears under its name, with its key and the files' hashes, only when its content is whole."""
 
     def __init__(self, path: Path, key: dict[str, Any]) -> None:
         self._path, self._key = path, key
@@ -216,17 +222,27 @@ class _Folder:
         if kind is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             return
-        (self._temporary / KEY_FILE).write_text(json.dumps(self._key, sort_keys=True))
+        content = self._key | {"files": tree_hashes(self._temporary, workers=1)}
+        (self._temporary / KEY_FILE).write_text(json.dumps(content, sort_keys=True))
         if self._path.exists():
             shutil.rmtree(self._path)
         self._temporary.rename(self._path)
 
 
-def _has(folder: Path, key: dict[str, Any]) -> bool:
+def _has(folder: Path, key: dict[str, Any], notices: list[str]) -> bool:
+    """Whether a folder was written with ``key`` and still holds, byte by byte, what was written."""
     try:
-        return json.loads((folder / KEY_FILE).read_text()) == key
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        content = json.loads((folder / KEY_FILE).read_text())
+        files = dict(content.pop("files"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+    if content != key:
+        return False
+    present = tree_hashes(folder, workers=1)
+    other = sorted(name for name in files.keys() | present.keys() if files.get(name) != present.get(name))
+    if other:
+        notices.append(f"{folder.name}: {folder / other[0]} is not as it was generated; the folder is made again")
+    return not other
 
 
 def _clean(folder: Path, wanted: set[str]) -> None:
