@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,26 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     If the block raises, the temporary file is removed and ``path`` keeps what it held.
     """
     path = Path(path)
+    try:
+        with _renamed_at_the_end(path) as temporary:
+            yield temporary
+    except Exception as error:
+        if not no_room(error):
+            raise
+        raise UserError(
+            f"{path}: not written, the disk is full ({error}); free some space and run the same command again, what is "
+            "finished is kept"
+        ) from None
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a limit of file sizes is full (safetensors says it in its text)."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in full or any(f"(os error {number})" in str(error) for number in full)
+
+
+@contextmanager
+def _renamed_at_the_end(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".tmp{path.suffix}")
     os.close(handle)
@@ -83,9 +104,20 @@ def write_text(path: str | Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """Write ``value`` as indented JSON with sorted keys, NaN refused, atomically."""
+def write_json(path: str | Path, value: Any, seal: bool = False) -> None:
+    """Write ``value`` as indented JSON with sorted keys, NaN refused, atomically.
+
+    seal: with a digest of its content (``value`` must be a dict), which :func:`read_json` checks and takes out.
+    """
+    if seal:
+        value = value | {SEAL: _json_digest(value)}
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _json_digest(value: dict[str, Any]) -> str:
+    """Digest of what a file of ``value`` is read as, whatever its layout."""
+    read = json.loads(json.dumps(value))
+    return sha256_bytes(json.dumps(read, sort_keys=True).encode())
 
 
 def write_safetensors(path: str | Path, tensors: dict[str, Any], metadata: dict[str, str] | None = None) -> None:
@@ -198,18 +230,23 @@ def write_manifest(path: str | Path, files: dict[str, str], facts: dict[str, Any
     It holds nothing that differs between two runs with the same content (no time, host or absolute path), because
     it is the edge between two jobs of the DAG: equal content must mean an equal file.
     """
-    write_json(path, {"facts": facts, "files": files})
+    write_json(path, {"facts": facts, "files": files}, seal=True)
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; :class:`UserError` with the file and the reason if it is absent or broken."""
+    """Read a JSON file; :class:`UserError` with the file and the reason if it is absent, broken or not as sealed."""
     path = Path(path)
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
+    # A file without a seal (its key damaged, or written by hand) says what it says; whoever needs more checks it.
+    seal = content.pop(SEAL, None) if isinstance(content, dict) else None
+    if seal is not None and seal != _json_digest(content):
+        raise UserError(f"{path}: damaged, its content is not what was written")
+    return content
 
 
 def manifest_hash(path: str | Path) -> str:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from regionzoo.artifacts import read_json, sealed_content, tree_hashes
 from regionzoo.errors import UserError
@@ -21,6 +22,17 @@ def manifest_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.manifest.json")
 
 
+def read_made(path: Path) -> Any:
+    """A JSON file that a job made; :class:`UserError` with the way out if it is absent, broken or not as sealed."""
+    try:
+        return read_json(path)
+    except UserError as error:
+        raise UserError(
+            f"{error}; get it back with 'git checkout {path}', or make it again with "
+            f"'snakemake --cores all --force -- {path}'"
+        ) from None
+
+
 def require_content(*folders: Path) -> None:
     """:class:`UserError` unless each folder holds exactly the files of its manifest, to the byte.
 
@@ -28,7 +40,7 @@ def require_content(*folders: Path) -> None:
     """
     for folder in folders:
         manifest = manifest_of(folder)
-        content = read_json(manifest)
+        content = read_made(manifest)
         if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
             raise UserError(f"{manifest}: not a content manifest; {_way_out(folder)}")
         told: dict[str, str] = content["files"]

@@ -72,7 +72,7 @@ def _call(command: list[str], log: Path, environment: dict[str, str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: end_all([child]))
     assert child.stdout is not None
     pipe = child.stdout.fileno()
-    with log.open("wb") as copy:
+    with log.open("wb", buffering=0) as copy:
         while True:
             readable, _, _ = select.select([pipe], [], [], LOOK_EVERY)
             if os.getppid() != parent:
@@ -82,9 +82,9 @@ def _call(command: list[str], log: Path, environment: dict[str, str]) -> int:
                 chunk = os.read(pipe, 1 << 16)
                 if not chunk:
                     break
-                copy.write(chunk)
-                copy.flush()
                 _show(chunk)
+                with suppress(OSError):  # a full disk; the job itself says what that means for it
+                    copy.write(chunk)
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -11,7 +11,7 @@ import torch
 from model_cases import random_batch, small_settings, unit_rows
 from saved_predictions import B15N4, FREE20, Saved, save_random
 
-from regionzoo.artifacts import read_json, tree_hashes, write_manifest
+from regionzoo.artifacts import SEAL, read_json, tree_hashes, write_manifest
 from regionzoo.classes import class_set
 from regionzoo.errors import SceneError, UserError
 from regionzoo.evaluation.command import print_protocols, score_command
@@ -244,6 +244,9 @@ def test_files_that_do_not_match_are_refused(saved: Saved) -> None:
     manifest.write_text(before)
     facts = json.loads(before)
     facts["facts"]["classes"]["novel"].append("sofa")
+    manifest.write_text(json.dumps(facts))
+    refused("predictions.manifest.json: damaged, its content is not what was written")
+    facts.pop(SEAL)
     manifest.write_text(json.dumps(facts))
     refused("predictions.manifest.json: classes: base, novel and ignored classes must be those of scannet20")
     manifest.write_text("{}")

@@ -13,9 +13,10 @@ import numpy as np
 from pydantic import model_validator
 from safetensors import SafetensorError, safe_open
 
-from regionzoo.artifacts import manifest_hash, read_json, sha256_file, write_safetensors
+from regionzoo.artifacts import manifest_hash, sha256_file, write_safetensors
 from regionzoo.classes import CLASS_SETS, class_set
 from regionzoo.errors import SceneError, UserError
+from regionzoo.integrity import read_made
 from regionzoo.models.settings import Partition
 from regionzoo.settings.base import Count, Seed, Settings, Truth
 
@@ -204,7 +205,7 @@ def load_facts(folder: str | Path) -> tuple[PredictionFacts, dict[str, str], str
     path = folder.with_name(f"{folder.name}.manifest.json")
     if not path.is_file():
         raise UserError(f"{path}: no manifest of predictions; expected a folder such as results/<row>/predictions")
-    manifest = read_json(path)
+    manifest = read_made(path)
     if not isinstance(manifest, dict) or not {"facts", "files"} <= set(manifest):
         raise UserError(f"{path}: not a manifest of predictions")
     return PredictionFacts.check(manifest["facts"], str(path)), manifest["files"], manifest_hash(path)

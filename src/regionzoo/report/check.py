@@ -9,8 +9,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from regionzoo.artifacts import read_json
 from regionzoo.errors import UserError
+from regionzoo.integrity import read_made
 
 
 def check_files(metrics_paths: list[Path], expected_path: Path) -> bool:
@@ -26,7 +26,7 @@ def check_files(metrics_paths: list[Path], expected_path: Path) -> bool:
     table = Table("row", "data source", "metric", "measured", "expected", "")
     good = True
     for path in metrics_paths:
-        result = read_json(path)
+        result = read_made(path)
         if result.get("overrides"):
             table.add_row(result["row"], "", "", "", "", "another setting, not compared")
             continue

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from regionzoo.artifacts import read_json
 from regionzoo.errors import UserError
+from regionzoo.integrity import read_made
 from regionzoo.report.sheet import one_line
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -84,7 +85,7 @@ class Metrics(_Part):
 def read_metrics(path: Path, row: str | None = None) -> Metrics:
     """Read one file; :class:`UserError` of one line if it is absent, damaged or not of ``row`` (None: of any)."""
     try:
-        metrics = Metrics.model_validate(read_json(path))
+        metrics = Metrics.model_validate(read_made(path))
     except ValidationError as error:
         item = error.errors()[0]
         where = "".join(f"{part}: " for part in item["loc"])

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from regionzoo.artifacts import read_json, replaced_folder, sha256_file, tree_hashes, unfinished, write_manifest
+from regionzoo.artifacts import replaced_folder, sha256_file, tree_hashes, unfinished, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.evaluation.environment import peak_memory_gib
 from regionzoo.evaluation.predict import device_name, predict_scenes
 from regionzoo.evaluation.predictions import PredictedClasses, PredictionFacts, TrainedWith
-from regionzoo.integrity import manifest_of, require_content, require_sealed
+from regionzoo.integrity import manifest_of, read_made, require_content, require_sealed
 from regionzoo.settings.train import PredictSettings, TrainSettings
 from regionzoo.stages._folders import split_scenes
 from regionzoo.stages._runtime import Runtime
@@ -52,7 +52,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
     if leading():
         require_content(paths.scenes)
         require_sealed(weights)
-    config = read_json(config_path)
+    config = read_made(config_path)
     identity = sha256_file(weights)
     if config.get("weights_sha256") != identity:
         raise UserError(
@@ -60,6 +60,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
             f"'snakemake --cores all --force -- {weights}'"
         )
     trained = TrainSettings.check(config.get("settings"), f"{config_path}: settings")
+    captioners = read_made(manifest_of(paths.captions))["facts"]["captioners"]
     table = load_table(paths.text)
     scene_ids = split_scenes(paths.scenes, "val")
     if not scene_ids:
@@ -94,7 +95,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
                 unlabelled_as=trained.classes.unlabelled_as,
                 captions={
                     "on": trained.caption.weight > 0,
-                    "captioners": read_json(manifest_of(paths.captions))["facts"]["captioners"],
+                    "captioners": captioners,
                 },
                 distill=trained.distill,
                 features=config.get("features", {}) if trained.distill else {"provider": "none"},

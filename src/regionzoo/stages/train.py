@@ -102,7 +102,7 @@ def _train(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None
                     "engine": runtime.engine,
                 },
             }
-            write_json(paths.out / "config.json", config)
+            write_json(paths.out / "config.json", config, seal=True)
             shutil.rmtree(paths.state, ignore_errors=True)
         # Nobody goes on to the next job before the files are there.
         wait_for_all(here)

@@ -90,6 +90,12 @@ class Trainer:
         progress = done or Progress(0, 0, 0.0, ())
         if done and here.leader:
             print(f"{self.settings.row}: going on after epoch {done.epochs_done} of {recipe.epochs}", file=sys.stderr)
+        elif self.state_path.exists() and here.leader:
+            print(
+                f"{self.settings.row}: {self.state_path} is not used (damaged, or of other settings, inputs or code); "
+                "training from the beginning",
+                file=sys.stderr,
+            )
         scaler = LossScaler(recipe.amp and here.device.type == "cuda")
         with Meter(f"train {self.settings.row}", steps * recipe.epochs, quiet=not here.leader) as meter:
             meter.begin_at(progress.steps_done)
