@@ -43,25 +43,31 @@ def threads_each(threads: int, processes: int) -> int:
 
 
 def distributed(command: list[str], gpus: int, nodes: int) -> list[str]:
-    """The ``regionzoo`` command as it is run with a process a GPU, over the ``nodes`` machines of a Slurm job.
+    """The ``regionzoo`` command as it is run with a process a GPU; ``gpus`` are those of all ``nodes`` together.
 
-    Raises :class:`UserError` if several machines are asked for outside Slurm.
+    Raises :class:`UserError` if several machines are asked for outside Slurm, or in a way in which they cannot be had.
     """
     if gpus <= 1 and nodes <= 1:
         return command
     module = ["-m", "regionzoo", *command[1:]]
-    each = f"--nproc-per-node={max(gpus, 1)}"
+    each = f"--nproc-per-node={max(gpus // nodes, 1)}"
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
     if nodes <= 1:
         return [*torchrun, "--standalone", each, *module]
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         raise UserError(f"{nodes} nodes are asked for outside a Slurm job; use the profile workflow/profiles/slurm")
+    if gpus % nodes:
+        raise UserError(f"{nodes} nodes cannot share {gpus} GPUs equally; the resource gpu counts those of all nodes")
+    if "SLURM_STEP_ID" in os.environ:
+        # A step of one node that holds what the training needs: its own srun would wait for ever.
+        raise UserError(f"{nodes} nodes need the resources mpi=srun and tasks={nodes} as well; see docs/cluster.md")
     # The job runs on the first of its nodes; the port is free unless a job of a number 20000 off runs there too.
     meeting = f"{socket.gethostname()}:{20000 + int(job) % 20000}"
-    one_each = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    # Without a step around it (mpi=srun) srun hands out all that the job has; unbound, a task may use all its CPUs.
+    one_each = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--cpu-bind=none"]
     rendezvous = ["--rdzv-backend=c10d", f"--rdzv-id={job}", f"--rdzv-endpoint={meeting}"]
-    return [*one_each, *torchrun, f"--nnodes={nodes}", each, *rendezvous, *module]
+    return [*one_each, "--kill-on-bad-exit=1", *torchrun, f"--nnodes={nodes}", each, *rendezvous, *module]
 
 
 def launch(processes: int) -> None:

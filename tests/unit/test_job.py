@@ -169,5 +169,12 @@ def test_how_several_devices_and_nodes_are_started(monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError, match="outside a Slurm job"):
         distributed(command, 4, 2)
     monkeypatch.setenv("SLURM_JOB_ID", "123")
+    monkeypatch.delenv("SLURM_STEP_ID", raising=False)
     two = distributed(command, 4, 2)
-    assert two[0] == "srun" and "--nnodes=2" in two and two[-5:] == ["-m", "regionzoo", *command[1:]]
+    assert two[0] == "srun" and {"--nnodes=2", "--nproc-per-node=2"} < set(two)
+    assert two[-5:] == ["-m", "regionzoo", *command[1:]]
+    with pytest.raises(UserError, match="2 nodes cannot share 3 GPUs equally"):
+        distributed(command, 3, 2)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    with pytest.raises(UserError, match="need the resources mpi=srun"):
+        distributed(command, 4, 2)
