@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from regionzoo import __version__
+from regionzoo.artifacts import no_room
 from regionzoo.errors import UserError
 from regionzoo.launch import choose_processes, launch, threads_each
 
@@ -82,6 +83,17 @@ def _top(
     ] = False,
 ) -> None:
     return None
+
+
+@app.command(rich_help_panel=PEOPLE)
+def raw_status(
+    data: Annotated[Path, typer.Option(help="Folder that holds a folder for each data set.")] = Path("data"),
+) -> None:
+    """Say which raw files are not what was built from, and tell DVC (`dvc status` cannot look into raw trees)."""
+    from regionzoo.scenes.raw_look import status_lines
+
+    for line in status_lines(data):
+        print(line)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -342,6 +354,17 @@ def plot(
 
 
 @app.command(rich_help_panel=PEOPLE)
+def plots_offline() -> None:
+    """Make the library with which the page of `dvc plots show` draws its charts, without network.
+
+    Every call of snakemake does this too.
+    """
+    from regionzoo.report.offline import write_library
+
+    print(write_library(Path()))
+
+
+@app.command(rich_help_panel=PEOPLE)
 def check(
     metrics: Annotated[list[Path], typer.Argument(help="metrics.json files.")],
     expected: Annotated[Path, typer.Option(help="Expected ranges.")] = Path("docs/expected.yaml"),
@@ -362,4 +385,9 @@ def main() -> None:
         # Every process of a training meets the same error; one of them tells.
         if os.environ.get("RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if not no_room(error):
+            raise
+        print(f"error: the disk is full ({error}); free some space and run the same command again", file=sys.stderr)
         sys.exit(2)

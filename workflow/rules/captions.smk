@@ -22,7 +22,7 @@ rule regions:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=720,
     params:
         settings=lambda w: PARAMS.regions(w.source).canonical(),
@@ -54,7 +54,7 @@ rule fuse:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
         settings=lambda w: PARAMS.caption_sets[w.fused].canonical(),
@@ -80,7 +80,7 @@ rule text:
         "../../environment.yml"
     threads: 2
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=120,
     params:
         settings=lambda w: PARAMS.text_table(w.text).canonical(),
@@ -106,7 +106,7 @@ rule features:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=16000,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=720,
     params:
         settings=lambda w: PARAMS.features(w.features).canonical(),

@@ -15,6 +15,7 @@ from regionzoo.codehash import code_digests
 from regionzoo.config import Params
 from regionzoo.errors import UserError
 from regionzoo.records import distrust_unfinished
+from regionzoo.scenes.raw_look import note_changes
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -27,6 +28,12 @@ CODE = code_digests(Path(workflow.basedir).parent / "src")
 # Jobs of a cluster read this file again; what is up to date is decided once.
 if workflow.is_main_process:
     distrust_unfinished()
+    try:
+        for dataset in PARAMS.data:
+            for line in note_changes(Path("data", dataset)):
+                print(line, file=sys.stderr)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:

@@ -2,11 +2,14 @@
 
 INPUT: data.<dataset>.root of params.yaml, or nothing (synthetic rooms).
 OUTPUT: data/<dataset>/raw.manifest.json, data/<dataset>/scenes/ and its manifest.
-The raw tree itself is no output: it is the user's, or made again from its seed.
+The raw tree itself is no output: it is the user's, or made again from its seed. raw.state.json says what the tree holds
+now: the start of every snakemake call looks, and an edit makes it another input of `raw`.
 """
 
 
 rule raw:
+    input:
+        state="data/{dataset}/raw.state.json",
     output:
         manifest="data/{dataset}/raw.manifest.json",
     log:
@@ -17,7 +20,7 @@ rule raw:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=240,
     params:
         settings=lambda w: PARAMS.raw(w.dataset).canonical(),
@@ -42,7 +45,7 @@ rule preprocess:
         "../../environment.yml"
     threads: 8
     resources:
-        mem_mb=8000,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=240,
     params:
         settings=lambda w: PARAMS.preprocess(w.dataset).canonical(),

@@ -1,8 +1,8 @@
 """One row: training, prediction and evaluation.
 
 INPUT: scene store, caption set, feature store and text table of the row.
-OUTPUT: results/<row>/{model.safetensors,config.json,history.csv,predictions/,metrics.json,per_class.csv}. A row that
-shares another's weights has no model of its own.
+OUTPUT: results/<row>/{model.safetensors,config.json,history.csv,predictions/,metrics.json,scores.json,per_class.csv}.
+A row that shares another's weights has no model of its own.
 The state to resume from lives in runs/<row>/, which no rule declares, so that Snakemake never removes it.
 """
 
@@ -19,7 +19,13 @@ rule train:
     output:
         model="results/{row}/model.safetensors",
         config="results/{row}/config.json",
-        history="results/{row}/history.csv",
+        history=report(
+            "results/{row}/history.csv",
+            caption="../report/history.rst",
+            category="Rows",
+            subcategory="{row}",
+            labels=row_labels("training losses (CSV)"),
+        ),
     log:
         "logs/train/{row}.log",
     benchmark:
@@ -29,7 +35,7 @@ rule train:
         "../../environment.yml"
     threads: 8
     resources:
-        # Number of GPUs a node, each with a process of its own; 0 trains on a GPU if there is one, otherwise on the CPU.
+        # GPUs of all nodes together, each with a process of its own; 0: a GPU if there is one, otherwise the CPU.
         gpu=0,
         nodes=1,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
@@ -65,7 +71,7 @@ rule predict:
     resources:
         gpu=0,
         nodes=1,
-        mem_mb=16000,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=240,
     params:
         settings=lambda w: PARAMS.predict(w.row).canonical(),
@@ -86,8 +92,21 @@ rule evaluate:
         scenes_manifest=row_path("data/{dataset}/scenes.manifest.json"),
         scenes=ancient(row_path("data/{dataset}/scenes")),
     output:
-        metrics="results/{row}/metrics.json",
-        per_class="results/{row}/per_class.csv",
+        metrics=report(
+            "results/{row}/metrics.json",
+            caption="../report/metrics.rst",
+            category="Rows",
+            subcategory="{row}",
+            labels=row_labels("scores and where they come from (JSON)"),
+        ),
+        scores="results/{row}/scores.json",
+        per_class=report(
+            "results/{row}/per_class.csv",
+            caption="../report/per_class.rst",
+            category="Rows",
+            subcategory="{row}",
+            labels=row_labels("scores of each class (CSV)"),
+        ),
     log:
         "logs/evaluate/{row}.log",
     benchmark:
@@ -96,7 +115,7 @@ rule evaluate:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=60,
     params:
         settings=lambda w: PARAMS.evaluate(w.row).canonical(),

@@ -16,7 +16,14 @@ rule tables:
         # Runs of a row that differ in the seed alone: `regionzoo run ROW --tag seed1 --set seed=1`.
         repeats=glob_results("results/*+*/metrics.json"),
     output:
-        folder=directory("results/tables"),
+        folder=report(
+            directory("results/tables"),
+            patterns=TABLE_FILES,
+            caption="../report/tables.rst",
+            category=lambda w: "Rows" if w.get("row") else "Tables",
+            subcategory=lambda w: w.get("row") or w.table.replace("_", " "),
+            labels=table_labels,
+        ),
     log:
         "logs/tables.log",
     benchmark:
@@ -25,7 +32,7 @@ rule tables:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=30,
     params:
         settings=PARAMS.tables().canonical(),

@@ -30,6 +30,13 @@ def note(source: str) -> str:
     return SYNTHETIC_NOTE if source.startswith("synthetic") else ""
 
 
+def summary(metrics: dict[str, float], source: str, scale: str, protocol: str) -> dict[str, Any]:
+    """What a line of `dvc metrics show` holds: mean IoUs and accuracy in percent, and what they are numbers of."""
+    shown = {name: value for name, value in metrics.items() if "IoU" in name or name == "allAcc"}
+    said = f"{source}, {scale}" + (": not comparable with published scores" if note(source) else "")
+    return shown | {"data": said, "protocol": protocol}
+
+
 def per_class_table(scores: SemanticScores, classes: ClassSet, roles: Partition) -> pd.DataFrame:
     """One line a class: role, IoU and accuracy in percent (None: left out), number of ground-truth points."""
 

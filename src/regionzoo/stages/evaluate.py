@@ -1,4 +1,4 @@
-"""Stage evaluate: saved predictions -> metrics.json and per_class.csv. No network, no torch."""
+"""Stage evaluate: saved predictions -> metrics.json, scores.json and per_class.csv. No network, no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regionzoo.settings.train import EvaluateSettings
 
 
 def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path) -> None:
-    """Score the predictions under the row's own protocol and those beside it; write both files into ``out``."""
+    """Score the predictions under the row's own protocol and those beside it; write the files into ``out``."""
     require_content(scenes)
     scored = score(predictions, scenes, (settings.protocol, *settings.also))
     facts, training = scored.facts, scored.facts.training
@@ -61,4 +61,5 @@ def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path) 
         },
     }
     write_text(out / "per_class.csv", per_class.to_csv(index=False))
-    write_json(out / "metrics.json", metrics)
+    write_json(out / "scores.json", record.summary(own.metrics, training.source, training.scale, settings.protocol))
+    write_json(out / "metrics.json", metrics, seal=True)
