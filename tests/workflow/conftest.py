@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from parity import dvc_stages
 from project import ROW, Done, Project
 
 
@@ -24,6 +25,35 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     first = project.snakemake(ROW)
     assert first.code == 0, first.text[-4000:]
     return Built(project, first)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A project in which `snakemake` built every row and `dvc repro` recorded it, committed to git."""
+
+    project: Project
+    rest: Done
+    record: Done
+    owners: dict[str, str]
+    """Output -> name of the DVC stage that makes it."""
+
+
+@pytest.fixture(scope="session")
+def recorded(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """All rows built by Snakemake, then recorded by DVC."""
+    project = built.project.copy(tmp_path_factory.mktemp("recorded") / "regionzoo")
+    rest = project.snakemake()
+    assert rest.code == 0, rest.text[-4000:]
+    record = project.dvc("repro")
+    project.commit("recorded")
+    owners = {output: stage.name for stage in dvc_stages(project) for output in stage.outputs}
+    return Recorded(project, rest, record, owners)
+
+
+@pytest.fixture
+def recorded_copy(recorded: Recorded, tmp_path: Path) -> Project:
+    """A copy of the recorded project to change."""
+    return recorded.project.copy(tmp_path / "regionzoo")
 
 
 @pytest.fixture

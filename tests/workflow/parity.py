@@ -15,12 +15,24 @@ from dvc.repo import Repo
 found = []
 with Repo(".") as repo:
     for stage in repo.index.stages:
-        if stage.cmd and stage.name != "codehash":
+        if stage.cmd:
             deps = [d.def_path for d in stage.deps if not hasattr(d, "params")]
-            rule = stage.cmd.split()[2]  # two stages may ask for the same rule
-            found.append([rule, deps, [o.def_path for o in stage.outs]])
+            params = [[d.def_path, list(d.params)] for d in stage.deps if hasattr(d, "params")]
+            words = stage.cmd.split()  # two stages may ask for the same rule
+            found.append([stage.addressing, words[2], deps, [o.def_path for o in stage.outs], params])
 print(json.dumps(found))
 """
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of DVC: its address, the rule that it asks for, its files and parameters (file -> keys)."""
+
+    name: str
+    rule: str
+    deps: tuple[str, ...]
+    outputs: tuple[str, ...]
+    params: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,15 @@ class Job:
 
 def summary(project: Project) -> list[dict[str, str]]:
     """Snakemake's detailed summary: one line an output file."""
-    table = project.run("snakemake", "-D", "--cores", "2").out
-    return list(csv.DictReader(io.StringIO(table), delimiter="\t"))
+    done = project.run("snakemake", "-D", "--cores", "2")
+    assert done.code == 0, done.text[-3000:]
+    return list(csv.DictReader(io.StringIO(done.out), delimiter="\t"))
+
+
+def between_jobs(jobs: set[Job]) -> set[Job]:
+    """The same jobs with only those inputs that a job makes."""
+    made = frozenset(path for job in jobs for path in job.outputs)
+    return {Job(job.rule, job.inputs & made, job.outputs) for job in jobs}
 
 
 def snakemake_jobs(project: Project) -> set[Job]:
@@ -47,26 +66,39 @@ def snakemake_jobs(project: Project) -> set[Job]:
     return {Job(rule, inputs, frozenset(outputs)) for (rule, _), (inputs, outputs) in jobs.items()}
 
 
-def dvc_jobs(project: Project) -> set[Job]:
-    """Every stage but the digest of the code; files of the workflow itself are no edges between jobs."""
+def dvc_stages(project: Project) -> list[Stage]:
+    """Every stage but the digest of the code."""
     done = project.run("python", "-c", STAGES)
     assert done.code == 0, done.text
+    stages = [
+        Stage(name, rule, tuple(deps), tuple(outs), dict(params))
+        for name, rule, deps, outs, params in json.loads(done.out)
+    ]
+    return [stage for stage in stages if stage.name != "codehash"]
+
+
+def dvc_jobs(project: Project) -> set[Job]:
+    """DVC's stages as jobs; files of the workflow itself are no inputs of a job."""
     return {
         Job(
-            name,
-            frozenset(path for path in deps if not path.startswith("workflow/")),
-            frozenset(outs),
+            stage.rule,
+            frozenset(path for path in stage.deps if not path.startswith("workflow/")),
+            frozenset(stage.outputs),
         )
-        for name, deps, outs in json.loads(done.out)
+        for stage in dvc_stages(project)
     }
 
 
-def stale_rules_snakemake(project: Project) -> set[str]:
+def stale_outputs(project: Project) -> set[str]:
     """Outputs that Snakemake would make again for a reason of their own, not because an input will change."""
     return {line["output_file"] for line in summary(project) if line["status"] not in ("ok", "")}
 
 
-def stale_stages_dvc(project: Project) -> dict[str, object]:
+def stale_stages(project: Project) -> set[str]:
     """Stages that `dvc status` names."""
-    done = project.run("dvc", "status", "--json")
-    return json.loads(done.out)
+    return set(json.loads(project.dvc("status", "--json").out))
+
+
+def roots(project: Project, owners: dict[str, str]) -> tuple[set[str], set[str]]:
+    """What each engine would run first: Snakemake's stale outputs as the stages that own them, and DVC's stages."""
+    return {owners[output] for output in stale_outputs(project)}, stale_stages(project)

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from regionzoo.scenes.raw_tree import NOTHING_BUILT, STATE, write_state
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # What a user's clone holds: files that git tracks or would track, without tests.
 PARTS = (
@@ -26,6 +28,8 @@ PARTS = (
     ".dvcignore",
     ".gitattributes",
     ".dvc/config",
+    ".dvc/plots",
+    ".dvc/plots.html",
 )
 ROW = "results/scannet_b15n4/metrics.json"
 
@@ -40,6 +44,8 @@ TINY: dict[str, Any] = {
     "scales.small.features.chunks": 2,
     "scales.small.features.chunk_points": 200,
 }
+ONE_THREAD = ("raw", "preprocess", "regions", "fuse", "text", "features", "train", "predict")
+"""Rules that may take more, and gain nothing by it at these sizes: two jobs run beside each other instead."""
 TINY_RECIPE = {"epochs": 1, "shards": 1, "scenes_per_shard": 1, "repeat": 1, "voxel_size": 0.25, "step_epoch": 0}
 
 
@@ -81,13 +87,32 @@ class Done:
     @property
     def nothing(self) -> bool:
         """Whether Snakemake said that there is nothing to do."""
-        return "Nothing to be done" in self.text
+        return self.code == 0 and "Nothing to be done" in self.text
+
+    @property
+    def executed(self) -> list[str]:
+        """Rules of the jobs that Snakemake started, in order; under DVC those of all its calls."""
+        return re.findall(r"^(?:local)?rule (\w+):$", self.text, re.MULTILINE)
+
+    @property
+    def stages(self) -> list[str]:
+        """Stages that DVC ran."""
+        return re.findall(r"^Running stage '(\S+)'", self.text, re.MULTILINE)
 
 
-def foreign(line: str) -> bool:
-    """Whether a line of dvc.yaml names a result of a row that is not kept."""
-    found = re.match(r" +- results/(\w+)/", line)
-    return bool(found) and found[1] not in KEPT
+def set_value(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one value of a nested table."""
+    *parents, last = dotted.split(".")
+    for key in parents:
+        tree = tree[key]
+    tree[last] = value
+
+
+def tiny(tree: dict[str, Any]) -> None:
+    """The few rows, few small rooms."""
+    shrink(tree)
+    for dotted, value in TINY.items():
+        set_value(tree, dotted, value)
 
 
 class Project:
@@ -97,8 +122,8 @@ class Project:
         self.folder = folder
 
     @classmethod
-    def new(cls, folder: Path) -> Project:
-        """A fresh copy with tiny sizes."""
+    def new(cls, folder: Path, change: Callable[[dict[str, Any]], None] = tiny) -> Project:
+        """A fresh copy whose params.yaml was changed, to tiny sizes if nothing else is said."""
         folder.mkdir(parents=True)
         for part in PARTS:
             source, target = REPOSITORY / part, folder / part
@@ -109,14 +134,19 @@ class Project:
             else:
                 shutil.copy(source, target)
         shutil.copy(REPOSITORY / ".dvc" / ".gitignore", folder / ".dvc" / ".gitignore")
+        # As shipped; the repository's own may have been built.
+        write_state(folder / "data" / "scannet" / STATE, NOTHING_BUILT)
         project = cls(folder)
-        project.edit(shrink)
-        for key, value in TINY.items():
-            project.set(key, value)
+        project.edit(change)
+        profile = folder / "workflow" / "profiles" / "default" / "config.yaml"
+        settings = yaml.safe_load(profile.read_text()) | {"set-threads": dict.fromkeys(ONE_THREAD, 1)}
+        profile.write_text(yaml.safe_dump(settings, sort_keys=False))
         # The one list of rows outside params.yaml.
         graph = folder / "dvc.yaml"
-        kept = [line for line in graph.read_text().splitlines() if not foreign(line)]
-        graph.write_text("\n".join(kept) + "\n")
+        tree = yaml.safe_load((folder / "params.yaml").read_text())
+        rows = {*tree["rows"], *tree["shared_rows"]}
+        named = ((line, re.match(r" +- results/(\w+)/", line)) for line in graph.read_text().splitlines())
+        graph.write_text("".join(f"{line}\n" for line, found in named if not found or found[1] in rows))
         assert project.run("git", "init", "-q").code == 0
         project.commit("as cloned")
         return project
@@ -126,11 +156,25 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
+    def clone(self, folder: Path) -> Project:
+        """What `git clone` brings: no artifact of DVC, every file with a new time."""
+        done = self.run("git", "clone", "-q", str(self.folder), str(folder))
+        assert done.code == 0, done.text
+        return Project(folder)
+
     def commit(self, message: str) -> None:
         """Commit all that git does not ignore."""
         identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
         self.run("git", "add", "-A")
-        self.run("git", *identity, "commit", "-qm", message)
+        done = self.run("git", *identity, "commit", "-qm", message)
+        assert done.code == 0, done.text
+
+    @property
+    def changes(self) -> str:
+        """What git sees as changed or new, one line a file."""
+        done = self.run("git", "status", "--porcelain")
+        assert done.code == 0, done.text
+        return done.out
 
     def edit(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Change params.yaml."""
@@ -141,14 +185,7 @@ class Project:
 
     def set(self, dotted: str, value: Any) -> None:
         """Change one value of params.yaml."""
-
-        def change(tree: dict[str, Any]) -> None:
-            *parents, last = dotted.split(".")
-            for key in parents:
-                tree = tree[key]
-            tree[last] = value
-
-        self.edit(change)
+        self.edit(lambda tree: set_value(tree, dotted, value))
 
     def run(self, *command: str, timeout: int = 600) -> Done:
         """Run a command in the project with this interpreter's tools first on the path."""
@@ -167,3 +204,16 @@ class Project:
     def snakemake(self, *arguments: str) -> Done:
         """Run Snakemake on two cores."""
         return self.run("snakemake", "--cores", "2", *arguments)
+
+    def dvc(self, *arguments: str) -> Done:
+        """Run DVC, which must succeed."""
+        done = self.run("dvc", *arguments)
+        assert done.code == 0, done.text[-4000:]
+        return done
+
+    def require_content_engines(self, *targets: str) -> None:
+        """Assert that Snakemake has nothing to do (for targets, or all) and that DVC sees nothing changed."""
+        dry = self.snakemake("-n", *targets)
+        assert dry.nothing, dry.text[-3000:]
+        status = self.dvc("status").text
+        assert "Data and pipelines are up to date." in status, status
