@@ -11,11 +11,13 @@ import yaml
 from project import KEPT, ROW, Done, Project
 
 LR = "rows.scannet_b15n4.train.lr"
+ALSO = "rows.scannet_b15n4.evaluate.also"
 AGAIN = ["train", "predict", "evaluate", "tables"]
 
 
-def rate(project: Project) -> float:
-    return yaml.safe_load((project.folder / "params.yaml").read_text())["rows"]["scannet_b15n4"]["train"]["lr"]
+def settings(project: Project) -> dict[str, Any]:
+    """The row's part of params.yaml."""
+    return yaml.safe_load((project.folder / "params.yaml").read_text())["rows"]["scannet_b15n4"]
 
 
 def offline(project: Project, *arguments: str) -> Done:
@@ -64,7 +66,7 @@ def test_experiments_here_and_elsewhere_and_commits_back_and_forth(recorded_copy
     # In the workspace.
     done = project.dvc("exp", "run", "-S", f"{LR}=0.002", "--name", "slow")
     assert done.executed == AGAIN
-    assert rate(project) == 0.002
+    assert settings(project)["train"]["lr"] == 0.002
     project.require_content_engines()
     require_true_numbers(project)
     project.commit("a slower row")
@@ -74,7 +76,7 @@ def test_experiments_here_and_elsewhere_and_commits_back_and_forth(recorded_copy
     for commit, value in (("HEAD~1", 0.004), ("-", 0.002)):
         assert project.run("git", "checkout", "-q", commit).code == 0
         project.dvc("checkout")
-        assert rate(project) == value
+        assert settings(project)["train"]["lr"] == value
         project.require_content_engines()
         assert project.changes == ""
     assert (project.folder / ROW).read_bytes() == metrics
@@ -82,12 +84,12 @@ def test_experiments_here_and_elsewhere_and_commits_back_and_forth(recorded_copy
     # Elsewhere: this folder stays what it is, until the experiment is applied.
     model = project.folder / "results" / "scannet_b15n4" / "model.safetensors"
     before = model.read_bytes()
-    done = project.dvc("exp", "run", "--temp", "-S", f"{LR}=0.003", "--name", "between")
-    assert done.executed == AGAIN
-    assert project.changes == "" and model.read_bytes() == before
-    project.require_content_engines()
-    project.dvc("exp", "apply", "between")
-    assert rate(project) == 0.003 and model.read_bytes() != before
+    done = project.dvc("exp", "run", "--temp", "-S", f"{ALSO}=[]", "--name", "scored")
+    assert done.executed == ["evaluate", "tables"]
+    assert project.changes == "" and model.read_bytes() == before and (project.folder / ROW).read_bytes() == metrics
+    project.dvc("exp", "apply", "scored")
+    assert settings(project)["evaluate"]["also"] == [] and (project.folder / ROW).read_bytes() != metrics
+    assert model.read_bytes() == before and settings(project)["train"]["lr"] == 0.002
     project.require_content_engines()
     told = {Path(line[3:]).parts[0] for line in project.changes.splitlines()}
     assert told <= {".snakemake", "dvc.lock", "params.yaml", "results"}

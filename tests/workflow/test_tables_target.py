@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 
 from project import KEPT, PARTS, REPOSITORY, Done, Project
@@ -29,7 +30,11 @@ def results(done: Done) -> dict[str, str]:
     return {line["row"]: line["state"] for line in csv.DictReader(done.out.splitlines())}
 
 
-def test_a_failed_row_takes_nothing_from_the_others(copy: Project) -> None:
+def test_a_failed_row_takes_nothing_from_the_others(recorded_copy: Project) -> None:
+    copy = recorded_copy
+    # Two rows are not built yet: one that will fail, and one that will not.
+    for row in ("scannet200_b170n30", "scannet200_zs_openscene_unet32"):
+        shutil.rmtree(copy.folder / "results" / row)
     # The first update makes every weight infinite, the second step sees it.
     copy.set("rows.scannet200_b170n30.train.lr", 1.0e30)
     done = copy.snakemake("--keep-going", "tables")

@@ -26,8 +26,6 @@ rule tables:
         ),
     log:
         "logs/tables.log",
-    benchmark:
-        "logs/tables.tsv"
     conda:
         "../../environment.yml"
     threads: 1
