@@ -229,12 +229,13 @@ def evaluate(
     scenes: Scenes,
     predictions: Annotated[Path, typer.Option(help="Folder of saved predictions.")],
     out: Out,
+    trained: Annotated[Path | None, typer.Option(help="Folder of the trained row, for the hours it took.")] = None,
 ) -> None:
     """Score saved predictions under a row's protocols and write metrics.json."""
     from regionzoo.settings.train import EvaluateSettings
     from regionzoo.stages import evaluate as stage
 
-    stage.run(EvaluateSettings.parse(settings), scenes, predictions, out)
+    stage.run(EvaluateSettings.parse(settings), scenes, predictions, out, trained)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -338,7 +339,7 @@ def run(
         ),
         runtime,
     )
-    evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out)
+    evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out, trained=out)
     print(f"{out / 'metrics.json'}")
 
 

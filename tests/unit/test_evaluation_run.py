@@ -59,7 +59,7 @@ def row(tmp_path_factory: pytest.TempPathFactory) -> tuple[TinyRow, Path]:
     tiny = replace(tiny, settings=tiny.settings.model_copy(update=changes))
     train_row(tiny, tiny.settings, out)
     predict.run(PredictSettings(row="tiny", classes=tiny.settings.classes), predict_paths(tiny, out, out), CPU)
-    evaluate.run(SETTINGS, tiny.scenes, out / "predictions", out)
+    evaluate.run(SETTINGS, tiny.scenes, out / "predictions", out, trained=out)
     return tiny, out
 
 

@@ -4,6 +4,8 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
+
 # Jobs find the same interpreter whether or not its environment is activated. What every command runs through marks the
 # job as unfinished until it has succeeded, writes the log, ends with Snakemake, takes GPUs.
 shell.prefix(
@@ -23,9 +25,17 @@ try:
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
+# Jobs of a cluster are given their settings by --config; what is up to date is decided once, in the main process.
+if workflow.is_main_process and dict(config) != yaml.safe_load(
+    Path("params.yaml").read_text()
+):
+    raise WorkflowError(
+        "--config or --configfile changes settings of params.yaml, which DVC and later calls would not see; edit "
+        "params.yaml, or use: dvc exp run -S KEY=VALUE"
+    )
+
 CODE = code_digests(Path(workflow.basedir).parent / "src")
 
-# Jobs of a cluster read this file again; what is up to date is decided once.
 if workflow.is_main_process:
     distrust_unfinished()
     try:

@@ -119,8 +119,9 @@ rule evaluate:
         runtime=60,
     params:
         settings=lambda w: PARAMS.evaluate(w.row).canonical(),
+        trained=row_path("results/{weights}"),
         code=CODE["evaluate"],
     shell:
         "job {output} --log {log} --"
         " regionzoo evaluate --settings {params.settings:q} --scenes {input.scenes}"
-        " --predictions {input.predictions} --out results/{wildcards.row}"
+        " --predictions {input.predictions} --trained {params.trained} --out results/{wildcards.row}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import platform
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 from regionzoo import __version__
+from regionzoo.errors import UserError
 
 PACKAGES = ("torch", "numpy", "scipy", "safetensors", "open_clip_torch", "transformers", "snakemake", "dvc")
 
@@ -40,3 +43,15 @@ def peak_memory_gib() -> float:
     """Largest resident memory of this process so far, GiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1 << 30 if sys.platform == "darwin" else 1 << 20), 2)
+
+
+def training_hours(trained: Path | None) -> dict[str, float]:
+    """``train_hours`` from the last line of a training's history.csv; nothing if there is none."""
+    path = trained / "history.csv" if trained else None
+    if path is None or not path.is_file():
+        return {}
+    lines = list(csv.DictReader(path.read_text().splitlines()))
+    try:
+        return {"train_hours": round(float(lines[-1]["seconds"]) / 3600, 4)} if lines else {}
+    except (KeyError, ValueError, TypeError):
+        raise UserError(f"{path}: no column of seconds; train the row again") from None

@@ -13,8 +13,12 @@ from regionzoo.integrity import manifest_of, require_content
 from regionzoo.settings.train import EvaluateSettings
 
 
-def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path) -> None:
-    """Score the predictions under the row's own protocol and those beside it; write the files into ``out``."""
+def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path, trained: Path | None = None) -> None:
+    """Score the predictions under the row's own protocol and those beside it; write the files into ``out``.
+
+    trained: folder of the row that was trained, whose history.csv says what that cost. It is no input of the job: the
+    scores do not depend on it.
+    """
     require_content(scenes)
     scored = score(predictions, scenes, (settings.protocol, *settings.also))
     facts, training = scored.facts, scored.facts.training
@@ -54,6 +58,7 @@ def run(settings: EvaluateSettings, scenes: Path, predictions: Path, out: Path) 
         "packages": environment.package_versions(),
         "device": facts.device,
         "cost": training.cost
+        | environment.training_hours(trained)
         | {
             "predict_hours": facts.predict_hours,
             "predict_peak_memory_gib": facts.predict_peak_memory_gib,

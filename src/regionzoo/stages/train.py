@@ -88,13 +88,14 @@ def _train(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None
             device = torch.cuda.get_device_name(here.device) if here.device.type == "cuda" else "cpu"
             save_model(paths.out / "model.safetensors", network, {"row": settings.row, "key": trainer.key})
             write_text(paths.out / "history.csv", pd.DataFrame(progress.history, columns=HISTORY).to_csv(index=False))
+            # Nothing that differs between two runs (hours are in history.csv): weights made again, equal to the bit,
+            # are not new to the jobs that follow.
             config = {
                 "weights_sha256": sha256_file(paths.out / "model.safetensors"),
                 "settings": settings.model_dump(mode="json"),
                 "features": load_index(paths.features).provider if features is not None else {"provider": "none"},
                 "parameters": sum(p.numel() for p in network.parameters()),
                 "cost": {
-                    "train_hours": round(progress.seconds / 3600, 4),
                     "steps": progress.steps_done,
                     "device": device,
                     "processes": here.size,
