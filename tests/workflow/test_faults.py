@@ -22,7 +22,7 @@ from regionzoo.artifacts import sha256_file
 
 NAME = "scannet_b15n4"
 MODEL = f"results/{NAME}/model.safetensors"
-EPOCHS = 16
+EPOCHS = 48
 # One stage each; what they need has been built by Snakemake and is not recorded first.
 REPRO = ("dvc", "repro", "-s", "codehash", f"train@{NAME}")
 
