@@ -51,12 +51,11 @@ def code_digests(source: str | Path) -> dict[str, str]:
     """``{stage: hex digest}`` for the package below ``source`` (the folder ``src``)."""
     source = Path(source).resolve()
     content = _content(source)
-    try:
+    # None yet, or not whole: computed below.
+    with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads((source / KEPT).read_text())
         if kept["content"] == content:
             return kept["digests"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # none yet, or not whole
     digests = {name: stage_digest(source, name) for name in stage_names(source)}
     # Only a short cut: nothing is kept of files that were edited meanwhile, or where nothing may be written.
     if _content(source) == content:
