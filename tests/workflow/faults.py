@@ -97,6 +97,16 @@ class Victim(Project):
             pid for pid, line in self.workers().items() if "regionzoo train" in line and "regionzoo.job" not in line
         ]
 
+    def told_to_end(self) -> bool:
+        """Whether every training is gone, or has SIGINT or SIGTERM waiting for it (one that stands still)."""
+        waiting = 1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1)
+        for pid in self.trainings():
+            with suppress(OSError):
+                status = Path("/proc", str(pid), "status").read_text()
+                if not any(int(mask, 16) & waiting for mask in re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", status, re.M)):
+                    return False
+        return True
+
     def epochs_done(self, row: str) -> int:
         """Epochs in a row's resume state, 0 without one."""
         return int(self._progress(row).get("epochs_done", 0))

@@ -22,7 +22,7 @@ from regionzoo.artifacts import sha256_file
 
 NAME = "scannet_b15n4"
 MODEL = f"results/{NAME}/model.safetensors"
-EPOCHS = 48
+EPOCHS = 24
 # One stage each; what they need has been built by Snakemake and is not recorded first.
 REPRO = ("dvc", "repro", "-s", "codehash", f"train@{NAME}")
 
@@ -145,7 +145,8 @@ def test_others_are_refused_and_killed_snakemake_and_dvc_go_on(
         in_the_midst(victim, moments)
         with held(victim):
             others_are_refused(victim, command, direct)
-        snakemake.kill()
+            snakemake.kill()
+            wait_until(victim.told_to_end, "the training is told to end")
         wait_until(lambda: not victim.workers(), "nothing works here any more")
     assert lists_the_row(victim)
     # The lock of the dead process stays, and is explained.
@@ -157,7 +158,9 @@ def test_others_are_refused_and_killed_snakemake_and_dvc_go_on(
     saved = victim.epochs_done(NAME)
     with victim.running(*REPRO) as dvc:
         in_the_midst(victim, moments, saved)
-        dvc.kill()
+        with held(victim):
+            dvc.kill()
+            wait_until(victim.told_to_end, "the training is told to end")
         wait_until(lambda: not victim.workers(), "nothing works here any more")
         assert f"{NAME}: going on after epoch {saved} of {EPOCHS}" in dvc.output.read_text()
     # DVC's own note about who works on what is left too; the next call takes it away.
@@ -181,7 +184,8 @@ def others_are_refused(victim: Victim, snakemake: tuple[str, ...], direct: list[
 
 @contextmanager
 def held(victim: Victim) -> Iterator[None]:
-    """The training stands still for a while, so that it is surely not done before the others have come."""
+    """The training stands still for a while, so that it is surely not done before the others have come, or before it
+    is told to end, however quick the machine is."""
     pids = victim.trainings()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
