@@ -41,6 +41,8 @@ class Victim(Project):
             "PYTHONPATH": str(self.folder / "src"),
             "OMP_NUM_THREADS": "1",
             "REGIONZOO_CORES": "1",
+            # DVC's shell. Debian's stays beside the command that it was called for, bash does not.
+            "SHELL": "/bin/sh",
         }
 
     def copy(self, folder: Path) -> Victim:
@@ -66,11 +68,16 @@ class Victim(Project):
 
     @contextmanager
     def running(self, *command: str) -> Iterator[Running]:
-        """Start a command; whatever works in the project afterwards is ended."""
+        """Start a command as scripts do in the background, deaf to Ctrl-C; what still works afterwards is ended."""
         output = self.folder.with_name(f"{self.folder.name}.{time.monotonic_ns()}.out")
         with output.open("wb") as file:
             process = subprocess.Popen(
-                command, cwd=self.folder, env=self.environment, stdout=file, stderr=subprocess.STDOUT
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
             )
         try:
             yield Running(process, output)

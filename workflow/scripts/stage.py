@@ -1,6 +1,6 @@
 """What a DVC stage runs: one Snakemake rule for one target.
 
-    python workflow/scripts/stage.py RULE TARGET
+    exec python workflow/scripts/stage.py RULE TARGET
 
 DVC calls a stage when its deps, params or outs differ from dvc.lock. Snakemake then decides, and says "nothing to be
 done" about what it has built itself. But it looks at no output's content, so the rule is forced
@@ -92,9 +92,12 @@ def main(rule, target):
 def call(command):
     """Run Snakemake in a group of its own and end it, as Ctrl-C does, when DVC is gone or this process is told to end.
 
-    Otherwise Snakemake would go on after a killed `dvc repro`, and its lock would be in the way of the next call.
+    Otherwise Snakemake would go on after a killed `dvc repro`, and its lock would be in the way of the next call. The
+    parent is DVC itself, since dvc.yaml says `exec`: not every shell makes room for its last command.
     """
     parent = os.getppid()
+    # A script's background jobs ignore Ctrl-C, and so would all that they start.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     snakemake = subprocess.Popen(command, process_group=0)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os.killpg(snakemake.pid, signal.SIGINT))
