@@ -18,8 +18,8 @@ with Repo(".") as repo:
         if stage.cmd:
             deps = [d.def_path for d in stage.deps if not hasattr(d, "params")]
             params = [[d.def_path, list(d.params)] for d in stage.deps if hasattr(d, "params")]
-            words = stage.cmd.split()  # two stages may ask for the same rule
-            found.append([stage.addressing, words[2], deps, [o.def_path for o in stage.outs], params])
+            rule = stage.cmd.split()[-2]  # two stages may ask for the same rule
+            found.append([stage.addressing, rule, deps, [o.def_path for o in stage.outs], params])
 print(json.dumps(found))
 """
 
