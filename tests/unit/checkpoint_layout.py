@@ -50,10 +50,31 @@ def adapter(widths: tuple[int, ...], hidden: int, layers: int, last_norm: bool, 
     return shapes | norm(f"{key}.{at + 1}", dim) if last_norm else shapes
 
 
+def linear(key: str, out: int, inputs: int) -> Shapes:
+    """A linear layer."""
+    return {f"{key}.weight": [out, inputs], f"{key}.bias": [out]}
+
+
+def instance_head(key: str, c: int) -> Shapes:
+    """The head of the instance rows: offsets, a U-Net of two levels, masks and their quality."""
+    shapes = linear(f"{key}offset_linear.0", c, c) | norm(f"{key}offset_linear.1", c)
+    shapes |= linear(f"{key}offset_linear.3", 3, c)
+    shapes |= unet(f"{key}tiny_unet", (c, 2 * c), encoder=True) | norm(f"{key}tiny_unet_outputlayer.0", c)
+    shapes |= linear(f"{key}mask_linear.0", c, c) | linear(f"{key}mask_linear.2", 1, c)
+    return shapes | linear(f"{key}iou_score_linear", 1, c)
+
+
 def checkpoint(
-    widths: tuple[int, ...], inputs: int, classes: int, binary: bool, hidden: int, layers: int, last_norm: bool
+    widths: tuple[int, ...],
+    inputs: int,
+    classes: int,
+    binary: bool,
+    hidden: int,
+    layers: int,
+    last_norm: bool,
+    instances: bool = False,
 ) -> Shapes:
-    """Every tensor of a semantic row's checkpoint."""
+    """Every tensor of a row's checkpoint."""
     c = widths[0]
     shapes: Shapes = {"global_step": [1], "backbone_3d.input_conv.0.weight": [c, 3, 3, 3, inputs]}
     shapes |= unet("backbone_3d.unet", widths, encoder=True) | norm("backbone_3d.output_layer.0", c)
@@ -62,4 +83,5 @@ def checkpoint(
         shapes |= unet("binary_head.binary_encoder", widths, encoder=False)
         head = "binary_head.binary_classifier"
         shapes |= norm(f"{head}.0", c) | {f"{head}.2.weight": [1, c], f"{head}.2.bias": [1]}
-    return shapes | {"task_head.cls_head.weight": [classes, 512], "caption_head.caption_logit_scale": []}
+    shapes |= {"task_head.cls_head.weight": [classes, 512], "caption_head.caption_logit_scale": []}
+    return shapes | instance_head("inst_head.", c) if instances else shapes

@@ -93,7 +93,8 @@ def test_prediction_scores_points():
     prediction = net.predict(batch)
     assert prediction.logits.shape == (batch.num_points, 6)
     assert (prediction.logits[:, 3] == -1e6).all()
-    feats, binary = net.encode(batch)
+    encoded = net.encode(batch)
+    feats, binary = encoded.adapted, encoded.binary
     expected = feats @ net.task_head.cls_head.weight.t()
     others = [0, 1, 2, 4, 5]
     torch.testing.assert_close(prediction.logits[:, others], expected[batch.v2p][:, others])

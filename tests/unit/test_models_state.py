@@ -6,6 +6,7 @@ import pytest
 import torch
 from checkpoint_layout import checkpoint
 
+from regionzoo.models.instance_types import InstanceSettings
 from regionzoo.models.network import RegionNet
 from regionzoo.models.settings import CaptionSettings, ModelSettings, Partition
 
@@ -16,6 +17,7 @@ NUSCENES = (32, 64, 128, 256, 256)
 # name: widths, in_channels, classes, binary head, adapter layers, last norm, tensors, parameters
 MODELS = {
     "scannet_b15n4": (UNET16, 6, 20, True, 2, True, 606, 11_011_586),
+    "scannet_inst_b13n4": (UNET16, 6, 20, True, 2, True, 711, 11_194_423),
     "scannet200_b170n30": (UNET32, 6, 200, True, 2, True, 606, 43_972_514),
     "nuscenes_b12n3": (NUSCENES, 4, 16, True, 1, True, 415, 42_981_218),
     "scannet_zs_unet16": (UNET16, 6, 20, False, 2, True, 413, 7_586_385),
@@ -27,6 +29,7 @@ MODELS = {
 
 def network(name: str) -> RegionNet:
     widths, inputs, classes, binary, layers, last_norm, *_ = MODELS[name]
+    caption = None if "openscene" in name else CaptionSettings(0.5, novel_grad_only=binary)
     settings = ModelSettings(
         in_channels=inputs,
         widths=widths,
@@ -36,7 +39,8 @@ def network(name: str) -> RegionNet:
         embed_dim=512,
         binary_head=binary,
         eval_only_text=not binary,
-        caption=None if "openscene" in name else CaptionSettings(0.5, novel_grad_only=binary),
+        caption=caption,
+        instances=InstanceSettings() if "inst" in name else None,
     )
     with torch.device("meta"):
         embeddings = torch.empty(classes, 512)
@@ -56,15 +60,15 @@ def test_every_key_and_shape(name):
     widths, inputs, classes, binary, layers, last_norm, *_ = MODELS[name]
     hidden = {16: 80, 32: 128}[widths[0]]
     ours = {key: list(value.shape) for key, value in network(name).state_dict().items()}
-    assert ours == checkpoint(widths, inputs, classes, binary, hidden, layers, last_norm)
+    assert ours == checkpoint(widths, inputs, classes, binary, hidden, layers, last_norm, "inst" in name)
 
 
 def test_parameters_of_each_module():
     counts = {
-        prefix: sum(p.numel() for key, p in network("scannet_b15n4").named_parameters() if key.startswith(prefix))
-        for prefix in ("backbone_3d", "adapter", "binary_head", "task_head", "caption_head")
+        prefix: sum(p.numel() for key, p in network("scannet_inst_b13n4").named_parameters() if key.startswith(prefix))
+        for prefix in ("backbone_3d", "adapter", "binary_head", "task_head", "caption_head", "inst_head")
     }
-    assert list(counts.values()) == [7_532_128, 44_016, 3_425_201, 10_240, 1]
+    assert list(counts.values()) == [7_532_128, 44_016, 3_425_201, 10_240, 1, 182_837]
 
 
 def test_types_and_what_is_trained():
@@ -73,6 +77,8 @@ def test_types_and_what_is_trained():
     assert state["global_step"].dtype == torch.int64
     frozen = {key for key, value in net.named_parameters() if not value.requires_grad}
     assert frozen == {"task_head.cls_head.weight", "caption_head.caption_logit_scale"}
+    instances = network("scannet_inst_b13n4").named_parameters()
+    assert all(value.requires_grad for key, value in instances if key.startswith("inst_head"))
 
 
 def test_adapter_width_follows_the_text_dimension():

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from regionzoo.models.instance_loss import InstanceTargets
+
 
 @dataclass(frozen=True)
 class CaptionBatch:
@@ -60,6 +62,8 @@ class Batch:
     point_offsets: int64 [B + 1]; scene b has the points ``point_offsets[b]:point_offsets[b + 1]``.
     labels: int64 [N], training column of each point (``Partition.train_labels``), -100 for none; or None.
     binary_labels: float32 [N], 1 base, 0 novel, -100 for none; or None.
+    points: float32 [N, 3] in metres, augmented but not elastically distorted; networks with instances need them.
+    instances: what their head is to find; None in prediction and for other rows.
     """
 
     voxel_coords: Tensor
@@ -71,9 +75,17 @@ class Batch:
     binary_labels: Tensor | None = None
     captions: CaptionBatch | None = None
     features: FeatureBatch | None = None
+    points: Tensor | None = None
+    instances: InstanceTargets | None = None
 
     def __len__(self) -> int:
         return len(self.point_offsets) - 1
+
+    @property
+    def scene_ids(self) -> Tensor:
+        """int64 [N]: scene of each point."""
+        scenes = torch.arange(len(self), device=self.point_offsets.device)
+        return scenes.repeat_interleave(self.point_offsets.diff())
 
     @property
     def num_points(self) -> int:
@@ -85,6 +97,6 @@ class Batch:
         moved = {}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Tensor | CaptionBatch | FeatureBatch):
+            if isinstance(value, Tensor | CaptionBatch | FeatureBatch | InstanceTargets):
                 moved[field.name] = value.to(device, non_blocking=non_blocking)
         return replace(self, **moved)

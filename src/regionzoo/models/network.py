@@ -13,6 +13,18 @@ from regionzoo.models.binary_head import BinaryHead, binary_loss
 from regionzoo.models.blocks import Grid
 from regionzoo.models.caption_head import CaptionHead
 from regionzoo.models.distill_head import distill_loss
+from regionzoo.models.grouping import group
+from regionzoo.models.instance_head import InstanceHead
+from regionzoo.models.instance_loss import InstanceLosses, instance_losses
+from regionzoo.models.instance_types import InstanceSettings
+from regionzoo.models.proposals import (
+    InstanceOutput,
+    evaluation_scores,
+    instance_classes,
+    instance_output,
+    proposal_means,
+    training_scores,
+)
 from regionzoo.models.settings import ModelSettings, Partition
 from regionzoo.models.text_head import IGNORED_LOGIT, TextSegHead, calibrate, segmentation_loss
 from regionzoo.models.unet import SparseUNet
@@ -28,11 +40,21 @@ class Losses:
     binary: Tensor
     caption: Tensor
     distill: Tensor
+    instance: InstanceLosses
 
     @property
     def total(self) -> Tensor:
         """Their unweighted sum."""
-        return self.seg + self.binary + self.caption + self.distill
+        return self.seg + self.binary + self.caption + self.distill + self.instance.total
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of V voxels: the backbone's [V, c], the adapter's [V, D], and the base logit [V] or None."""
+
+    backbone: Tensor
+    adapted: Tensor
+    binary: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -112,18 +134,24 @@ class RegionNet(nn.Module):
         self.binary_head = BinaryHead(settings) if settings.binary_head else None
         self.task_head = TextSegHead(class_embeddings, partition)
         self.caption_head = CaptionHead(settings.caption)
+        head = InstanceHead(settings.widths[0], settings.block_reps) if settings.instances else None
+        self.inst_head = head
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Adapter features [V, D] and binary logit [V] (None without a binary head) of every voxel."""
+    def encode(self, batch: Batch) -> Encoded:
+        """What the heads look at, for every voxel."""
         pyramid = Pyramid(batch.voxel_coords, batch.spatial_shape, len(self.settings.widths))
         grid = Grid(pyramid, self.engine)
         feats, encoded = self.backbone_3d(batch.voxel_feats, grid)
         binary = None if self.binary_head is None else self.binary_head(encoded, grid)
-        return self.adapter(feats), binary
+        return Encoded(feats, self.adapter(feats), binary)
 
-    def forward(self, batch: Batch) -> StepOutput:
-        """Losses of one training step; the segmentation loss is left out for ``eval_only_text`` or without labels."""
-        feats, binary = self.encode(batch)
+    def forward(self, batch: Batch, refine: bool = True, generator: torch.Generator | None = None) -> StepOutput:
+        """Losses of one training step; the segmentation loss is left out for ``eval_only_text`` or without labels.
+
+        refine: whether the instance head makes and refines proposals (not during its warm-up); generator: its draws.
+        """
+        encoded = self.encode(batch)
+        feats, binary = encoded.adapted, encoded.binary
         zero = feats.new_zeros((), dtype=torch.float32)
         seg = binary_term = distill = zero
         logits = None
@@ -135,8 +163,12 @@ class RegionNet(nn.Module):
         if self.settings.distill_weight:
             distill = self.settings.distill_weight * distill_loss(feats, batch.v2p, batch.features)
         caption = self.caption_head(feats, batch.v2p, batch.captions, batch.binary_labels)
+        instance = InstanceLosses(zero, zero, zero)
+        if self.inst_head is not None and batch.instances is not None:
+            assert logits is not None
+            instance = self._instance_losses(encoded, logits, batch, refine, generator)
         return StepOutput(
-            Losses(seg, binary_term, caption, distill),
+            Losses(seg, binary_term, caption, distill, instance),
             None if logits is None else logits.detach(),
             None if binary is None else binary.detach(),
         )
@@ -144,6 +176,58 @@ class RegionNet(nn.Module):
     @torch.no_grad()
     def predict(self, batch: Batch) -> Prediction:
         """Scores of every point in the module's current mode; switch to evaluation before."""
-        feats, binary = self.encode(batch)
-        scores = self.task_head.cls_head(feats).float()
+        encoded = self.encode(batch)
+        scores = self.task_head.cls_head(encoded.adapted).float()
+        binary = encoded.binary
         return Prediction(scores, None if binary is None else binary.float(), batch.v2p, self.partition)
+
+    def _instance_losses(
+        self, encoded: Encoded, logits: Tensor, batch: Batch, refine: bool, generator: torch.Generator | None
+    ) -> InstanceLosses:
+        head, settings, points = self._instance_parts(batch)
+        assert batch.instances is not None
+        offsets = head.offsets(encoded.backbone, batch.v2p)
+        proposals = refined = None
+        if refine:
+            proposals = group(
+                training_scores(logits),
+                self.partition.train_columns,
+                points + offsets.detach(),
+                batch.scene_ids,
+                settings,
+                batch.v2p,
+                retry=True,
+            )
+            refined = head.refine(
+                encoded.backbone, batch.v2p, points, proposals, settings, self.engine, generator or torch.Generator()
+            )
+        return instance_losses(offsets, batch.instances, proposals, refined, settings)
+
+    @torch.no_grad()
+    def find_instances(self, encoded: Encoded, batch: Batch) -> InstanceOutput:
+        """Instances of the one scene of a batch; switch to evaluation before."""
+        head, settings, points = self._instance_parts(batch)
+        scores = self.task_head.cls_head(encoded.adapted).float()
+        binary = None if encoded.binary is None else encoded.binary.float()
+        ignored = torch.tensor(self.partition.ignore_idx, dtype=torch.int64, device=scores.device)
+        probability = evaluation_scores(scores.index_fill(1, ignored, IGNORED_LOGIT), binary, self.partition)
+        shifted = points + head.offsets(encoded.backbone, batch.v2p)
+        proposals = group(probability, range(self.partition.num_classes), shifted, batch.scene_ids, settings, batch.v2p)
+        refined = head.refine(encoded.backbone, batch.v2p, points, proposals, settings, self.engine)
+        classes = instance_classes(self.partition, settings)
+        columns = torch.tensor(classes.positions, device=scores.device)
+        of_base = None if binary is None else proposal_means(binary.unsqueeze(1), batch.v2p, proposals).squeeze(1)
+        return instance_output(
+            proposals,
+            refined.mask_logits,
+            refined.iou_logits,
+            proposal_means(scores.index_select(1, columns), batch.v2p, proposals),
+            of_base,
+            classes,
+            settings,
+        )
+
+    def _instance_parts(self, batch: Batch) -> tuple[InstanceHead, InstanceSettings, Tensor]:
+        if self.inst_head is None or self.settings.instances is None or batch.points is None:
+            raise ValueError("a network without an instance head, or a batch without points")
+        return self.inst_head, self.settings.instances, batch.points

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from regionzoo.models.instance_types import InstanceSettings
+
 IGNORE = -100
 """Label that takes no part in a loss."""
 
@@ -33,7 +35,8 @@ class ModelSettings:
     of a level, on the way down and on the way up. adapter_layers: 1 or 2; adapter_last_norm: normalisation and ReLU
     after the last. embed_dim: dimension D of the text vectors. binary_head: base-or-novel head. eval_only_text: no
     segmentation loss (annotation-free rows). caption: None for rows without captions. distill_weight: factor of the
-    loss that pulls point features to given ones (OpenScene rows), 0 for none. detach_bottleneck: also stop the binary
+    loss that pulls point features to given ones (OpenScene rows), 0 for none. instances: thresholds of the
+    instance head, None for rows without. detach_bottleneck: also stop the binary
     loss at the coarsest level, where the original lets it through.
     """
 
@@ -47,6 +50,7 @@ class ModelSettings:
     eval_only_text: bool
     caption: CaptionSettings | None
     distill_weight: float = 0.0
+    instances: InstanceSettings | None = None
     detach_bottleneck: bool = False
 
     def __post_init__(self) -> None:
