@@ -114,20 +114,20 @@ def network20(roles: Partition, binary: bool) -> RegionNet:
 @pytest.mark.parametrize(("roles", "binary"), [(B15N4, True), (FREE20, False)])
 def test_what_is_saved_is_what_the_network_says(roles: Partition, binary: bool) -> None:
     network, batch = network20(roles, binary), random_batch()
-    labels, is_base = point_labels(network, batch, "scannet20")
+    with torch.no_grad():
+        encoded = network.encode(batch)
+    labels, is_base = point_labels(network, encoded, batch, "scannet20")
     result = network.predict(batch)
     np.testing.assert_array_equal(labels["row"], result.labels())
     np.testing.assert_array_equal(labels["masked"], result.labels(calibrated=False))
-    with torch.no_grad():
-        feats, head = network.encode(batch)
-        scores = (feats @ network.task_head.cls_head.weight.T).numpy()[batch.v2p]
+    scores = (encoded.adapted @ network.task_head.cls_head.weight.T).numpy()[batch.v2p]
     every = np.arange(20)
     np.testing.assert_array_equal(labels["all"], scores.argmax(1))
     front = np.array([c for c in every if c not in (0, 1, 19)])
     np.testing.assert_array_equal(labels["foreground"], front[scores[:, front].argmax(1)])
     assert all(values.dtype == np.int16 and len(values) == batch.num_points for values in labels.values())
     if binary:
-        np.testing.assert_array_equal(is_base, 1 / (1 + np.exp(-head.numpy()[batch.v2p])) > 0.5)
+        np.testing.assert_array_equal(is_base, 1 / (1 + np.exp(-encoded.binary.numpy()[batch.v2p])) > 0.5)
         assert (labels["row"] != labels["masked"]).any()
     else:
         assert is_base is None

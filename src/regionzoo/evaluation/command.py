@@ -10,12 +10,17 @@ from rich.table import Table
 
 from regionzoo.artifacts import write_json
 from regionzoo.evaluation.environment import git_revision
+from regionzoo.evaluation.instance_protocols import InstanceProtocol, instance_protocols
+from regionzoo.evaluation.instance_score import InstanceScore, score_instances
+from regionzoo.evaluation.notes import note
+from regionzoo.evaluation.predictions import load_facts
 from regionzoo.evaluation.protocols import Protocol, protocols
-from regionzoo.evaluation.record import FORMAT_VERSION, note
-from regionzoo.evaluation.score import Scored, score
+from regionzoo.evaluation.record import FORMAT_VERSION
+from regionzoo.evaluation.score import Score, score
 
 # What a published table shows of each kind.
 HEADLINES = {"base-novel": ("hIoU", "mIoU_base", "mIoU_novel"), "mean": ("mIoU", "mAcc")}
+INSTANCE_HEADLINES = ("hAP50", "AP50_base", "AP50_novel")
 
 
 def print_protocols() -> None:
@@ -24,25 +29,41 @@ def print_protocols() -> None:
     table.columns[0].no_wrap = True
     for rules in protocols().values():
         table.add_row(rules.id, f"{rules.title}\n[dim]{_decisions(rules)}[/dim]")
+    for rules in instance_protocols().values():
+        table.add_row(rules.id, f"{rules.title}\n[dim]{_instance_decisions(rules)}[/dim]")
     Console().print(table)
 
 
 def score_command(predictions: Path, identifiers: Sequence[str], scenes: Path, out: Path | None = None) -> None:
     """Score a predictions folder and print a table; with ``out`` also write JSON with all metrics.
 
-    identifiers: protocols; none: every one that fits. Raises :class:`regionzoo.errors.UserError` as
-    :func:`regionzoo.evaluation.score.score` does; then nothing is written.
+    identifiers: protocols, of classes or of instances; none: every one that fits. Raises
+    :class:`regionzoo.errors.UserError` as :func:`regionzoo.evaluation.score.score` does; then nothing is written.
     """
-    scored = score(predictions, scenes, identifiers)
-    training = scored.facts.training
-    table = Table("protocol", "mean over", "metric", "percent", title=_title(scored))
-    for identifier, found in scored.by_protocol.items():
-        names = HEADLINES[found.protocol.kind]
+    facts, _, identity = load_facts(predictions)
+    of_instances = [identifier for identifier in identifiers if identifier in instance_protocols()]
+    of_points = [identifier for identifier in identifiers if identifier not in of_instances]
+    found: dict[str, Score | InstanceScore] = {}
+    if of_instances or (facts.task == "instance" and not identifiers):
+        instances = score_instances(predictions, scenes, of_instances)
+        scenes_scored, points = instances.scenes, instances.points
+        found |= instances.by_protocol
+    if of_points or not identifiers:
+        scored = score(predictions, scenes, of_points)
+        scenes_scored, points = scored.counts.scenes, scored.counts.points
+        found |= scored.by_protocol
+    training = facts.training
+    title = f"{facts.row} on {training.source} ({training.scale}), {scenes_scored} scenes"
+    table = Table("protocol", "mean over", "metric", "percent", title=title)
+    table.columns[0].min_width = max(map(len, found))
+    for identifier in identifiers or found:
+        one = found[identifier]
+        names = INSTANCE_HEADLINES if isinstance(one, InstanceScore) else HEADLINES[one.protocol.kind]
         table.add_row(
             identifier,
-            " + ".join(f"{n} {name}" if name != "all" else f"{n} classes" for name, n in found.averaged.items()),
+            " + ".join(f"{n} {name}" if name != "all" else f"{n} classes" for name, n in one.averaged.items()),
             " / ".join(names),
-            " / ".join(f"{found.metrics[name]:.2f}" for name in names),
+            " / ".join(f"{one.metrics[name]:.2f}" for name in names),
         )
     console = Console()
     console.print(table)
@@ -53,28 +74,34 @@ def score_command(predictions: Path, identifiers: Sequence[str], scenes: Path, o
             out,
             {
                 "format": FORMAT_VERSION,
-                "task": scored.facts.task,
-                "row": scored.facts.row,
+                "task": facts.task,
+                "row": facts.row,
                 "unit": "percent",
-                "protocols": {identifier: found.metrics for identifier, found in scored.by_protocol.items()},
-                "averaged": {identifier: found.averaged for identifier, found in scored.by_protocol.items()},
+                "protocols": {identifier: one.metrics for identifier, one in found.items()},
+                "averaged": {identifier: one.averaged for identifier, one in found.items()},
                 "data": {
                     "source": training.source,
                     "note": note(training.source),
                     "scale": training.scale,
-                    "scenes": scored.counts.scenes,
-                    "points": scored.counts.points,
+                    "scenes": scenes_scored,
+                    "points": points,
                 },
-                "predictions_manifest_sha256": scored.manifest_sha256,
+                "predictions_manifest_sha256": identity,
                 "weights_sha256": training.weights_sha256,
                 "git": git_revision(),
             },
         )
 
 
-def _title(scored: Scored) -> str:
-    training = scored.facts.training
-    return f"{scored.facts.row} on {training.source} ({training.scale}), {scored.counts.scenes} scenes"
+def _instance_decisions(rules: InstanceProtocol) -> str:
+    return "; ".join(
+        (
+            ", ".join(rules.class_sets),
+            f"no instances of {' and '.join(rules.excluded)}",
+            f"from {rules.min_points} points on",
+            f"scenes without proposals are {rules.no_proposals}",
+        )
+    )
 
 
 def _decisions(rules: Protocol) -> str:

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from regionzoo.classes import class_set
+from regionzoo.evaluation.instance_store import SUFFIX as INSTANCES
+from regionzoo.evaluation.instance_store import InstancePredictions, save_instances
 from regionzoo.evaluation.predictions import SUFFIX, Predictions, Variant, background, save_predictions
+from regionzoo.evaluation.run_length import Masks
 from regionzoo.models.batch import Batch
-from regionzoo.models.network import RegionNet
+from regionzoo.models.network import Encoded, RegionNet
 from regionzoo.models.text_head import IGNORED_LOGIT, calibrate
 from regionzoo.progress import Meter
-from regionzoo.scenes.store import load_scene
+from regionzoo.scenes.store import Scene, load_scene
 from regionzoo.training.collate import collate
 from regionzoo.training.dataset import evaluation_item
 from regionzoo.training.distributed import World
@@ -28,13 +31,15 @@ def device_name(device: torch.device) -> str:
 
 
 @torch.no_grad()
-def point_labels(network: RegionNet, batch: Batch, name: str) -> tuple[dict[Variant, np.ndarray], np.ndarray | None]:
+def point_labels(
+    network: RegionNet, encoded: Encoded, batch: Batch, name: str
+) -> tuple[dict[Variant, np.ndarray], np.ndarray | None]:
     """int16 [N] labels of every variant, and uint8 [N] decisions of the binary head (None without one).
 
-    name: the class set that the network is asked for. One forward pass, in the network's current mode.
+    encoded: ``network.encode(batch)``. name: the class set that the network is asked for.
     """
-    feats, binary = network.encode(batch)
-    scores = network.task_head.cls_head(feats).float()
+    binary = encoded.binary
+    scores = network.task_head.cls_head(encoded.adapted).float()
     roles = network.partition
     masked = _without(scores, roles.ignore_idx)
     row = masked if binary is None else calibrate(masked, binary.float(), roles.base_idx, roles.novel_idx)
@@ -66,12 +71,30 @@ def predict_scenes(
         for done, index in enumerate(mine, 1):
             scene = load_scene(scenes_dir / f"{scene_ids[index]}{SUFFIX}")
             batch = collate([evaluation_item(scene, voxel_size)]).to(here.device)
-            labels, is_base = point_labels(network, batch, name)
+            with torch.no_grad():
+                encoded = network.encode(batch)
+            labels, is_base = point_labels(network, encoded, batch, name)
+            if network.inst_head is not None:
+                save_instances(out / f"{scene.scene_id}{INSTANCES}", _instances(network, encoded, batch, scene, name))
             save_predictions(
                 out / f"{scene.scene_id}{SUFFIX}",
                 Predictions(scene.scene_id, scene.coords_sha256, name, labels, is_base),
             )
             meter.update(done)
+
+
+def _instances(network: RegionNet, encoded: Encoded, batch: Batch, scene: Scene, name: str) -> InstancePredictions:
+    found = network.find_instances(encoded, batch)
+    return InstancePredictions(
+        scene_id=scene.scene_id,
+        coords_sha256=scene.coords_sha256,
+        masks=Masks.of_csr(found.mask_offsets, found.mask_points, len(scene)),
+        mask=found.mask,
+        label=found.label,
+        score=found.score,
+        no_proposals=found.no_proposals,
+        class_set=name,
+    )
 
 
 def _without(scores: Tensor, classes: tuple[int, ...]) -> Tensor:

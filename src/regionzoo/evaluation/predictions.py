@@ -116,10 +116,13 @@ class TrainedWith(Settings):
 
 
 class PredictionFacts(Settings):
-    """The ``facts`` of a predictions manifest: all that a result says beside its scores."""
+    """The ``facts`` of a predictions manifest: all that a result says beside its scores.
+
+    task: "instance" if the folder also has predicted instances (:mod:`regionzoo.evaluation.instance_store`).
+    """
 
     format: Literal[1] = 1
-    task: Literal["semantic"] = "semantic"
+    task: Literal["semantic", "instance"] = "semantic"
     row: str
     classes: PredictedClasses
     training: TrainedWith

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
 from functools import cache
 from importlib.resources import files
 from typing import Literal, Self
 
-import yaml
 from pydantic import model_validator
 
 from regionzoo.classes import CLASS_SETS, ClassSet, class_set
-from regionzoo.errors import UserError
 from regionzoo.evaluation.predictions import Variant, background
+from regionzoo.evaluation.rules import Rule, parse_rules, rule_of
 from regionzoo.models.settings import Partition
-from regionzoo.settings.base import Settings
 
 FILE = "data/protocols.yaml"
 
 
-class Protocol(Settings):
+class Protocol(Rule):
     """How a table of numbers is made from ground truth and one set of predictions.
 
     id: ``<name>/<version>``. source: where the rule is from. class_sets: what it is defined for.
@@ -36,7 +32,6 @@ class Protocol(Settings):
     unlabelled: points without ground truth are left out ("ignore"), or count as the class of this name.
     """
 
-    id: str
     title: str
     source: str
     class_sets: tuple[str, ...]
@@ -97,23 +92,10 @@ def protocols() -> dict[str, Protocol]:
 
 
 def parse(text: str) -> dict[str, Protocol]:
-    """Protocols of a YAML list; :class:`UserError` with the entry and the reason for a wrong or repeated one."""
-    entries = yaml.safe_load(text)
-    found = [
-        Protocol.check(entry, f"{FILE}: {entry.get('id', position) if isinstance(entry, dict) else position}")
-        for position, entry in enumerate(entries)
-    ]
-    for identifier, times in Counter(entry.id for entry in found).items():
-        if times > 1:
-            raise UserError(f"{FILE}: {identifier}: {times} entries of this id; a changed rule gets a new version")
-    return {entry.id: entry for entry in found}
+    """Protocols of a YAML list, checked (:func:`regionzoo.evaluation.rules.parse_rules`)."""
+    return parse_rules(Protocol, text, FILE)
 
 
 def protocol(identifier: str) -> Protocol:
     """The protocol of an id; :class:`UserError` with the nearest id and the valid ones otherwise."""
-    known = protocols()
-    if identifier in known:
-        return known[identifier]
-    near = difflib.get_close_matches(identifier, known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    raise UserError(f"no evaluation protocol '{identifier}'; {hint}valid: {', '.join(known)}")
+    return rule_of(protocols(), identifier, "evaluation protocol")

@@ -1,4 +1,4 @@
-"""How numbers are written down: percent, the table of classes, and what must be said beside synthetic data."""
+"""How numbers are written down: percent, the table of classes, a line of `dvc metrics show`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from regionzoo.classes import ClassSet
+from regionzoo.evaluation.notes import note
 from regionzoo.evaluation.semantic import SemanticScores
 from regionzoo.models.settings import Partition
 
 FORMAT_VERSION = 1
-SYNTHETIC_NOTE = "Synthetic data: not comparable with any published score."
 
 
 def percent(value: float) -> float:
@@ -25,14 +25,9 @@ def percent_or_none(value: float) -> float | None:
     return None if math.isnan(value) else percent(value)
 
 
-def note(source: str) -> str:
-    """What must be said beside numbers from this data source; empty for real data."""
-    return SYNTHETIC_NOTE if source.startswith("synthetic") else ""
-
-
 def summary(metrics: dict[str, float], source: str, scale: str, protocol: str) -> dict[str, Any]:
     """What a line of `dvc metrics show` holds: mean IoUs and accuracy in percent, and what they are numbers of."""
-    shown = {name: value for name, value in metrics.items() if "IoU" in name or name == "allAcc"}
+    shown = {name: value for name, value in metrics.items() if "IoU" in name or "AP50" in name or name == "allAcc"}
     said = f"{source}, {scale}" + (": not comparable with published scores" if note(source) else "")
     return shown | {"data": said, "protocol": protocol}
 
