@@ -33,16 +33,16 @@ def read_made(path: Path) -> Any:
         ) from None
 
 
-def require_content(*folders: Path) -> None:
+def require_content(*folders: Path, back: str = "dvc checkout") -> None:
     """:class:`UserError` unless each folder holds exactly the files of its manifest, to the byte.
 
-    One line: the first file that differs, how many more do, and how to get them back.
+    One line: the first file that differs, how many more do, and how to get them back. back: command for what is kept.
     """
     for folder in folders:
         manifest = manifest_of(folder)
         content = read_made(manifest)
         if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
-            raise UserError(f"{manifest}: not a content manifest; {_way_out(folder)}")
+            raise UserError(f"{manifest}: not a content manifest; {_way_out(folder, back)}")
         told: dict[str, str] = content["files"]
         found = tree_hashes(folder, workers=os.cpu_count() or 1)
         if found == told:
@@ -56,12 +56,12 @@ def require_content(*folders: Path) -> None:
         else:
             what = f"differs from what {manifest.name} says (damaged, or changed by hand)"
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise UserError(f"{folder / name}: {what}{more}; {_way_out(folder)}")
+        raise UserError(f"{folder / name}: {what}{more}; {_way_out(folder, back)}")
 
 
-def _way_out(folder: Path) -> str:
+def _way_out(folder: Path, back: str) -> str:
     return (
-        f"get it back with 'dvc checkout {folder}', or make it again with "
+        f"get it back with '{back} {folder}', or make it again with "
         f"'snakemake --cores all --force -- {manifest_of(folder)}'"
     )
 

@@ -41,6 +41,7 @@ NAMES = {
     "instance": ("hAP50", "AP50_base", "AP50_novel"),
 }
 PROTOCOL = "regionplc-base/1"
+INSTANCE = "regionplc-instance/1"
 REAL = {
     "source": "scannet",
     "scale": "paper",
@@ -56,7 +57,7 @@ def zoo_settings(available: tuple[str, ...] | None = None) -> TablesSettings:
             table=table,
             dataset=dataset,
             setting=setting,
-            protocol=PROTOCOL,
+            protocol=INSTANCE if table == "instance" else PROTOCOL,
             scores=dict(zip(NAMES[table], scores, strict=True)),
             tolerance=1.0,
         )
@@ -117,3 +118,19 @@ def write_plots_data(folder: Path, classes: str, annotated: bool = True, history
     if history:
         losses = {"loss": [3.0, 2.0, 1.0], "seg": [1.0, 0.5, 0.4], "binary": 0.0, "caption": [2.0, 1.5, 0.6]}
         pd.DataFrame({"epoch": [1, 2, 3], **losses, "distill": 0.0}).to_csv(folder / "history.csv", index=False)
+
+
+def write_instance_result(results: Path, run: str, scores: dict[str, float | None], **changes: Any) -> Path:
+    """Write ``results/<run>`` of an instance row, scored under the reference's protocol and a stricter one."""
+    stricter = {name: None if value is None else round(value - 1.5, 2) for name, value in scores.items()}
+    protocols = {INSTANCE: scores, "scannet-instance/1": stricter}
+    task: dict[str, Any] = {"task": "instance", "protocol": {"id": INSTANCE}, "protocols": protocols}
+    folder = write_result(results, run, scores, **task | changes)
+    names = class_set("scannet20").names
+    roles = ["ignored" if k in (0, 1, 19) else "novel" if k % 4 == 0 else "base" for k in range(len(names))]
+    table = {"class": names, "role": roles, "ap": 20.0, "ap50": [float(3 * k) for k in range(len(names))], "ap25": 60.0}
+    pd.DataFrame(table | {"instances": 4}).to_csv(folder / "per_class.csv", index=False)
+    losses = {"loss": [3.0, 2.0, 1.0], "seg": [1.0, 0.5, 0.4], "offset": [1.0, 0.7, 0.5]}
+    late = {"mask": [0.0, 0.6, 0.5], "iou": [0.0, 0.2, 0.1], "distill": 0.0}
+    pd.DataFrame({"epoch": [1, 2, 3], **losses, **late}).to_csv(folder / "history.csv", index=False)
+    return folder

@@ -148,7 +148,9 @@ def test_rows(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "novel: sofa, bookshelf, desk, toilet │ 69.4 / 68.2 / 70.7 │ results/" in lines["scannet_b15n4"]
     assert "30 novel, 170 base of scannet200 │ 16.9 / 21.6 / 13.9" in lines["scannet200_b170n30"]
     assert "annotation-free, 17 of scannet20 │ 56.9 (75.6)" in lines["scannet_zs_unet16"]
-    assert "58.2 / 59.2 / 57.2 │ not part of this version" in lines["scannet_inst_b13n4"]
+    inst = "novel: sofa, bookshelf, desk, toilet │ 58.2 / 59.2 / 57.2 │ results/scannet_inst_b13n4/metrics.json"
+    assert inst in lines["scannet_inst_b13n4"]
+    assert "│ 46.8 / 62.5 / 37.4 │ results/scannet_inst_b8n9/metrics.json" in lines["scannet_inst_b8n9"]
     assert "nuScenes │ B10/N5 │ 49.0 / 75.8 / 36.3 │ not part of this version" in lines["nuscenes_b10n5"]
     assert " - │ results/scannet_b15n4_nocaption/metrics.json" in lines["scannet_b15n4_nocaption"]
     params = load_params(repository / "params.yaml")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from table_results import REAL, metrics_value, write_plots_data, write_result, zoo_settings
+from table_results import REAL, metrics_value, write_instance_result, write_plots_data, write_result, zoo_settings
 
 from regionzoo.report.comparison_figures import draw_comparison
 from regionzoo.report.figures import save
@@ -147,3 +147,22 @@ def test_synthetic_bars_stand_apart(results: Path, tmp_path: Path) -> None:
     write_result(results, "scannet_b15n4", {"hIoU": 45.92, "mIoU_base": 43.4, "mIoU_novel": 48.7}, data=REAL)
     lower, found = look()
     assert lower < height and not found
+
+
+def test_pictures_of_scenes_are_in_the_index(tmp_path: Path) -> None:
+    folder, out = tmp_path / "results" / "scannet_inst_b13n4", tmp_path / "tables"
+    write_instance_result(tmp_path / "results", folder.name, {"hAP50": 30.5, "AP50_base": 42.0, "AP50_novel": 24.0})
+    (folder / "instances").mkdir()
+    for scene in ("scene5000_00", "scene5001_00"):
+        Image.new("RGB", (4, 3)).save(folder / "instances" / f"{scene}.png")
+    settings = zoo_settings(available=(folder.name,))
+    tables.run(settings, tmp_path / "results", out)
+    names = [f"{folder.name}_instances_{scene}.png" for scene in ("scene5000_00", "scene5001_00")]
+    assert [(out / name).exists() for name in names] == [True, True]
+    index = (out / "index.html").read_text()
+    caption = "ScanNet B13/N4: scene5000_00, annotated and predicted instances (synthetic)"
+    assert f'<img src="{names[0]}" alt="{caption}"' in index
+    (folder / "instances" / "scene5000_00.png").unlink()
+    tables.run(settings, tmp_path / "results", out)
+    assert [(out / name).exists() for name in names] == [False, True]
+    assert names[0] not in (out / "index.html").read_text()

@@ -39,11 +39,10 @@ def check_files(metrics_paths: list[Path], expected_path: Path) -> bool:
             good = False
             continue
         for name, (low, high) in promise["metrics"].items():
-            value = result["metrics"][name]
-            inside = low <= value <= high
+            value = result["metrics"].get(name)
+            inside = value is not None and low <= value <= high
             good &= inside
-            table.add_row(
-                result["row"], source, name, f"{value:.2f}", f"{low} .. {high}", "ok" if inside else "OUTSIDE"
-            )
+            measured = "not defined" if value is None else f"{value:.2f}"
+            table.add_row(result["row"], source, name, measured, f"{low} .. {high}", "ok" if inside else "OUTSIDE")
     Console().print(table)
     return good

@@ -86,8 +86,8 @@ def _page(title: str, body: str) -> str:
 
 def _sheet(sheet: Sheet) -> str:
     parts = [_grid(sheet.scores)]
-    if sheet.origins is not None:
-        parts += ["<h3>Where the rebuilt numbers come from</h3>", _grid(sheet.origins)]
+    for _, heading, grid in sheet.parts:
+        parts += [f"<h3>{heading}</h3>", _grid(grid)]
     return "\n".join([*parts, _notes(sheet.notes)])
 
 

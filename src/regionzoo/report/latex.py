@@ -53,10 +53,8 @@ def render(sheet: Sheet) -> str:
     label = sheet.name.replace("_", "-")
     parts = [r"% \usepackage{booktabs}; as wide as A4 landscape"]
     parts += _table(sheet.title, f"tab:{label}", sheet.scores, sheet.notes)
-    if sheet.origins is not None:
-        parts += _table(
-            f"{sheet.title}: where the rebuilt numbers come from", f"tab:{label}-origins", sheet.origins, ()
-        )
+    for name, heading, grid in sheet.parts:
+        parts += _table(f"{sheet.title}: {heading[0].lower()}{heading[1:]}", f"tab:{label}-{name}", grid, ())
     return "\n".join(parts) + "\n"
 
 

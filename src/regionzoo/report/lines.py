@@ -147,18 +147,18 @@ def _built(row: str, published: Published, found: Runs) -> Line:
         published,
         "built",
         runs=found.runs,
-        scores=_mean_scores(published, found.runs),
+        scores=mean_scores(found.runs, published.protocol, tuple(published.scores)),
         reason=comparable(own),
         mark=mark(own),
         notes=(*found.notes, *(f"A repeat is left out: {message}." for message in found.damaged)),
     )
 
 
-def _mean_scores(published: Published, runs: tuple[Metrics, ...]) -> dict[str, Score]:
-    """Scores that every run has under the published protocol."""
+def mean_scores(runs: tuple[Metrics, ...], protocol: str, metrics: tuple[str, ...]) -> dict[str, Score]:
+    """Those of the scores that every run has under a protocol."""
     scores = {}
-    for metric in published.scores:
-        values = [(run.scores(published.protocol) or {}).get(metric) for run in runs]
+    for metric in metrics:
+        values = [(run.scores(protocol) or {}).get(metric) for run in runs]
         known = [value for value in values if value is not None]
         if len(known) == len(values):
             spread = round(statistics.stdev(known), 2) if len(known) > 1 else None

@@ -17,8 +17,8 @@ def escape(text: str) -> str:
 def render(sheet: Sheet) -> str:
     """The whole file."""
     parts = [f"# {escape(sheet.title)}", _grid(sheet.scores)]
-    if sheet.origins is not None:
-        parts += ["Where the rebuilt numbers come from:", _grid(sheet.origins)]
+    for _, heading, grid in sheet.parts:
+        parts += [f"{heading}:", _grid(grid)]
     parts += ["Notes:", "\n".join(f"- {escape(note)}" for note in sheet.notes)]
     return "\n\n".join(parts) + "\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,6 +65,7 @@ class Metrics(_Part):
     """One ``metrics.json``. Scores are in percent, by the metric's name; a score that is not defined is None."""
 
     row: str
+    task: Literal["semantic", "instance"] = "semantic"
     metrics: dict[str, Number | None]
     protocol: _Protocol
     protocols: dict[str, dict[str, Number | None]] = Field(default_factory=dict)

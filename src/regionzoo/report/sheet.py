@@ -33,13 +33,26 @@ class Grid:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table: scores, where the rebuilt numbers come from (None if nothing is built), and notes below."""
+    """One table: scores, where the rebuilt numbers come from (None if nothing is built), and notes below.
+
+    details: rebuilt scores that the published table has no columns for; None if there are none.
+    """
 
     name: str
     title: str
     scores: Grid
     origins: Grid | None
     notes: tuple[str, ...]
+    details: Grid | None = None
+
+    @property
+    def parts(self) -> tuple[tuple[str, str, Grid], ...]:
+        """Short name, heading and content of what follows the scores."""
+        parts = (
+            ("details", "Further scores of the rebuilt rows", self.details),
+            ("origins", "Where the rebuilt numbers come from", self.origins),
+        )
+        return tuple((name, heading, grid) for name, heading, grid in parts if grid is not None)
 
 
 def one_line(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from regionzoo.report.lines import TABLES, TITLES, Line
+from regionzoo.report.lines import TABLES, TITLES, Line, Score, mean_scores
 from regionzoo.report.results import Metrics
 from regionzoo.report.sheet import Cell, Grid, Kind, Sheet, one_line
 
@@ -23,6 +23,16 @@ HEADINGS = {
     "AP50_base": "mAP50(B)",
     "AP50_novel": "mAP50(N)",
 }
+
+DETAILS = {
+    "instance": {
+        "all": ("AP", "AP50", "AP25"),
+        "base": ("AP_base", "AP50_base", "AP25_base"),
+        "novel": ("AP_novel", "AP50_novel", "AP25_novel"),
+        "harmonic": ("hAP", "hAP50", "hAP25"),
+    }
+}
+"""Further scores of a table, by classes that they are taken over, in the order of the columns of the first."""
 
 EMPTY = Cell("")
 
@@ -48,7 +58,7 @@ def make_sheet(table: str, lines: list[Line]) -> Sheet:
         rows += _score_lines(line, metrics)
     columns = ("Dataset", "Setting", "Scores", *map(heading, metrics), "Tolerance", "Protocol", "Result")
     scores = Grid(columns, tuple(rows), frozenset({len(columns) - 2, len(columns) - 1}), frozenset(groups))
-    return Sheet(TABLES[table], TITLES[table], scores, _origins(lines), _notes(lines))
+    return Sheet(TABLES[table], TITLES[table], scores, _origins(lines), _notes(lines), _details(table, lines))
 
 
 def result_text(line: Line) -> str:
@@ -73,8 +83,13 @@ def result_text(line: Line) -> str:
 
 def marked(line: Line, metric: str) -> str:
     """The number of a run that may not be compared, with its mark; "-" without one."""
-    score = line.apart(metric)
-    return "-" if score is None else f"{score.text()} ({line.mark})"
+    return _marked(line, line.apart(metric))
+
+
+def _marked(line: Line, score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score.text()} ({line.mark})" if line.mark else score.text()
 
 
 def _score_lines(line: Line, metrics: tuple[str, ...]) -> list[tuple[Cell, ...]]:
@@ -113,6 +128,28 @@ def _printed(line: Line, metric: str) -> str:
     if value is None:
         return "-"
     return f"{value:.{check.decimals}f}" if check else str(value)
+
+
+def _details(table: str, lines: list[Line]) -> Grid | None:
+    """Further scores under every protocol that a row was scored under; each number of a marked line has its mark."""
+    if table not in DETAILS:
+        return None
+    rows, groups = [], set()
+    for line in lines:
+        own = next((run for run in line.runs if run.row == line.row), None)
+        for protocol in own.protocols if own else ():
+            head = [Cell(line.row), Cell(protocol)]
+            for over, metrics in DETAILS[table].items():
+                scores = mean_scores(line.runs, protocol, metrics)
+                if not scores:
+                    continue
+                if head[0].text or head[1].text:
+                    groups.add(len(rows))
+                kind: Kind = "rebuilt" if line.reason is None else "apart"
+                rows.append((*head, Cell(over), *(Cell(_marked(line, scores.get(m)), kind) for m in metrics)))
+                head = [EMPTY, EMPTY]
+    columns = ("Row", "Protocol", "Classes", *next(iter(DETAILS[table].values())))
+    return Grid(columns, tuple(rows), frozenset({1}), frozenset(groups)) if rows else None
 
 
 def _origins(lines: list[Line]) -> Grid | None:
