@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +14,27 @@ import typer
 
 from regionzoo import __version__
 from regionzoo.artifacts import no_room
+from regionzoo.cli_options import (
+    Captions,
+    Device,
+    DeviceOption,
+    Engine,
+    EngineOption,
+    Manifest,
+    Out,
+    ParamsFile,
+    Processes,
+    Raw,
+    Scenes,
+    SettingsJson,
+    Text,
+    Threads,
+    Workers,
+)
+from regionzoo.cli_people import people
 from regionzoo.errors import UserError
 from regionzoo.launch import choose_processes, launch, threads_each
 
-PEOPLE = "For people"
 STAGES = "Stages (the rules of the workflow call these)"
 
 app = typer.Typer(
@@ -34,40 +50,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-class Device(StrEnum):
-    """Where tensors live."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Engine(StrEnum):
-    """Sparse convolution engine."""
-
-    native = "native"
-    minkowski = "minkowski"
-
-
-SettingsJson = Annotated[
-    str, typer.Option("--settings", help="The job's settings as JSON, as the workflow passes them.")
-]
-Raw = Annotated[Path, typer.Option(help="Link to the raw tree.")]
-Scenes = Annotated[Path, typer.Option(help="Folder of the scene store.")]
-Captions = Annotated[Path, typer.Option(help="Folder of the caption set.")]
-Text = Annotated[Path, typer.Option(help="Text table (safetensors).")]
-Out = Annotated[Path, typer.Option(help="Where to write.")]
-Manifest = Annotated[Path, typer.Option(help="Content manifest to write beside the output.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
-DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")]
-EngineOption = Annotated[Engine, typer.Option(help="Engine of the sparse convolutions; results agree within rounding.")]
-Threads = Annotated[int, typer.Option(min=0, help="Cores for torch, shared by the processes; 0: all.")]
-Processes = Annotated[
-    int, typer.Option(min=0, help="Processes on this machine, one a GPU; 0: one, or on a CPU one a core and shard.")
-]
-ParamsFile = Annotated[Path, typer.Option("--params", help="The table of rows and settings.")]
+app.add_typer(people)
 
 
 def _version(wanted: bool) -> None:
@@ -83,17 +66,6 @@ def _top(
     ] = False,
 ) -> None:
     return None
-
-
-@app.command(rich_help_panel=PEOPLE)
-def raw_status(
-    data: Annotated[Path, typer.Option(help="Folder that holds a folder for each data set.")] = Path("data"),
-) -> None:
-    """Say which raw files are not what was built from, and tell DVC (`dvc status` cannot look into raw trees)."""
-    from regionzoo.scenes.raw_look import status_lines
-
-    for line in status_lines(data):
-        print(line)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -239,6 +211,20 @@ def evaluate(
 
 
 @app.command(rich_help_panel=STAGES)
+def pictures(
+    row: Annotated[str, typer.Option(help="The row, one that finds instances.")],
+    scenes: Scenes,
+    predictions: Annotated[Path, typer.Option(help="Folder of saved predictions.")],
+    out: Out,
+    manifest: Manifest,
+) -> None:
+    """Draw the instances found in a few validation scenes beside the annotated ones."""
+    from regionzoo.stages import pictures as stage
+
+    stage.run(row, scenes, predictions, out, manifest)
+
+
+@app.command(rich_help_panel=STAGES)
 def tables(
     settings: Annotated[
         str, typer.Option("--settings", help="Settings as JSON, as the workflow passes them; default: from --params.")
@@ -256,124 +242,6 @@ def tables(
     from regionzoo.stages import tables as stage
 
     stage.run(TablesSettings.parse(settings) if settings else load_params(params).tables(), results, out)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def score(
-    predictions: Annotated[
-        Path | None, typer.Argument(help="Saved predictions, such as results/scannet_b15n4/predictions.")
-    ] = None,
-    protocol: Annotated[
-        list[str], typer.Option("--protocol", metavar="ID", help="Protocol; repeatable; default: all that fit.")
-    ] = [],  # noqa: B006
-    scenes: Scenes = Path("data/scannet/scenes"),
-    out: Annotated[Path | None, typer.Option(help="Also write the scores as JSON.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="List the protocols and stop.")] = False,
-) -> None:
-    """Score saved predictions under other evaluation protocols, without the model."""
-    from regionzoo.evaluation.command import print_protocols, score_command
-
-    if list_:
-        print_protocols()
-        return
-    if predictions is None:
-        raise UserError("score: name a predictions folder, such as results/scannet_b15n4/predictions, or --list")
-    score_command(predictions, protocol, scenes, out)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def rows(params: ParamsFile = Path("params.yaml")) -> None:
-    """List the rows: data, classes, published scores, the target that builds each."""
-    from regionzoo.report.rows import print_rows
-
-    print_rows(params)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def run(
-    row: Annotated[str, typer.Argument(help="A row of params.yaml.")],
-    tag: Annotated[str, typer.Option(help="Name of this run; results go to results/<row>+<tag>.")],
-    set_: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override, such as lr=0.01; repeatable.")
-    ] = [],  # noqa: B006
-    params: ParamsFile = Path("params.yaml"),
-    device: DeviceOption = Device.auto,
-    engine: EngineOption = Engine.native,
-    threads: Threads = 0,
-    processes: Processes = 0,
-) -> None:
-    """Train and score a row once with other settings, on the inputs that the workflow has built.
-
-    Keys are those of a row's config.json, for example lr=0.01, recipe.epochs=2 (0: the untrained network),
-    caption.weight=0 or seed=1. The override is
-    written into config.json and metrics.json of results/<row>+<tag>; the row's own results stay as they are.
-    """
-    from regionzoo.overrides import overridden
-
-    one = overridden(params, row, tag, set_)
-    count = choose_processes(processes, one.train.recipe.shards, threads, device.value)
-    launch(count)
-    from regionzoo.stages import evaluate as evaluate_stage
-    from regionzoo.stages import predict as predict_stage
-    from regionzoo.stages import train as train_stage
-    from regionzoo.stages._runtime import Runtime
-
-    runtime = Runtime(device.value, engine.value, threads_each(threads, count))
-    out, inputs = Path("results") / one.train.row, one.inputs
-    predictions = out / "predictions"
-    train_stage.run(
-        one.train,
-        train_stage.TrainPaths(
-            inputs.scenes, inputs.captions, inputs.features, inputs.text, out, Path("runs") / one.train.row
-        ),
-        runtime,
-    )
-    # The trained network is in files now; one process is enough for the rest.
-    if os.environ.get("RANK", "0") != "0":
-        return
-    os.environ["WORLD_SIZE"] = "1"
-    predict_stage.run(
-        one.predict,
-        predict_stage.PredictPaths(
-            inputs.scenes, inputs.captions, inputs.text, out, predictions, out / "predictions.manifest.json"
-        ),
-        runtime,
-    )
-    evaluate_stage.run(one.evaluate, inputs.scenes, predictions, out, trained=out)
-    print(f"{out / 'metrics.json'}")
-
-
-@app.command(rich_help_panel=PEOPLE)
-def plot(
-    result: Annotated[Path, typer.Argument(help="A folder of results, such as results/scannet_b15n4.")],
-) -> None:
-    """Draw a result's training curves and per-class IoU as PNG files beside its metrics.json."""
-    from regionzoo.report.figures import draw_result
-
-    for path in draw_result(result):
-        print(path)
-
-
-@app.command(rich_help_panel=PEOPLE)
-def plots_offline() -> None:
-    """Make the library with which the page of `dvc plots show` draws its charts, without network.
-
-    Every call of snakemake does this too.
-    """
-    from regionzoo.report.offline import write_library
-
-    print(write_library(Path()))
-
-
-@app.command(rich_help_panel=PEOPLE)
-def check(
-    metrics: Annotated[list[Path], typer.Argument(help="metrics.json files.")],
-    expected: Annotated[Path, typer.Option(help="Expected ranges.")] = Path("docs/expected.yaml"),
-) -> None:
-    """Compare results with the ranges that the documentation promises; exits with 1 if one is outside."""
-    from regionzoo.report.check import check_files
-
-    raise typer.Exit(0 if check_files(metrics, expected) else 1)
 
 
 def main() -> None:

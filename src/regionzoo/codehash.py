@@ -28,6 +28,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 
 DATA = {
     "regionzoo.classes": ("data/scannet20.csv", "data/scannet200.csv"),
+    "regionzoo.evaluation.instance_protocols": ("data/instance_protocols.yaml",),
     "regionzoo.evaluation.protocols": ("data/protocols.yaml",),
 }
 # Kept out of every closure: a new version number, the wording of an error, a progress bar or the names that this module

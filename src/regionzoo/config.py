@@ -6,10 +6,10 @@ The Snakefile, the DVC stages, the tables and the tests are derived from this; n
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from regionzoo.errors import UserError
 from regionzoo.references import check_names
@@ -29,6 +29,7 @@ from regionzoo.settings.train import (
     Augmentation,
     Classes,
     EvaluateSettings,
+    InstanceHead,
     Network,
     PredictSettings,
     Published,
@@ -111,13 +112,30 @@ class SmallModel(Settings):
     widths: tuple[Count, ...]
 
 
+def _none_if_empty(value: Any) -> Any:
+    # The head of semantic rows is written {}. A union of two models would name both in every message.
+    return None if value == {} else value
+
+
+class SmallInstanceHead(Settings):
+    """What the scale ``small`` replaces in an instance head."""
+
+    warmup_epochs: Seed
+    radius: Positive
+    min_candidates: Count
+    min_points: Count
+    voxels_per_metre: Positive
+    min_mask_points: Count
+
+
 class Small(Settings):
-    """Section ``scales.small``: recipes and models by name."""
+    """Section ``scales.small``: recipes, models and instance heads by name."""
 
     text: SmallText
     features: SmallFeatures
     recipes: dict[str, SmallRecipe]
     models: dict[str, SmallModel]
+    instance_heads: dict[str, Annotated[SmallInstanceHead | None, BeforeValidator(_none_if_empty)]]
 
 
 class Scales(Settings):
@@ -140,6 +158,7 @@ class Params(Settings):
     recipes: dict[str, Recipe]
     models: dict[str, Network]
     augmentations: dict[str, Augmentation]
+    instance_heads: dict[str, Annotated[InstanceHead | None, BeforeValidator(_none_if_empty)]]
     rows: dict[str, Row]
     shared_rows: dict[str, SharedRow]
     published: dict[str, Published]
@@ -213,8 +232,11 @@ class Params(Settings):
         entry = self.rows[row]
         train = entry.train
         recipe, network = self.recipes[train.recipe], self.models[train.model]
+        head = self.instance_heads[train.instances]
         scale = self.resolved_scale(entry.dataset)
         if scale == "small":
+            if head is not None:
+                head = _replaced(head, self.scales.small.instance_heads.get(train.instances), f"'{train.instances}'")
             recipe = _replaced(recipe, self.scales.small.recipes.get(train.recipe), f"recipe '{train.recipe}'")
             network = _replaced(network, self.scales.small.models.get(train.model), f"model '{train.model}'")
         return TrainSettings(
@@ -231,6 +253,7 @@ class Params(Settings):
             augmentation=self.augmentations[train.augmentation],
             caption=train.caption,
             distill=train.distill,
+            instances=head,
         )
 
     def weights_of(self, row: str) -> str:
@@ -251,6 +274,11 @@ class Params(Settings):
     def all_rows(self) -> dict[str, Row | SharedRow]:
         """Rows with a training of their own, then those that share another's."""
         return {**self.rows, **self.shared_rows}
+
+    @property
+    def instance_rows(self) -> tuple[str, ...]:
+        """The rows that find instances, in the tables' order."""
+        return tuple(row for row in self.zoo_rows if row in self.rows and self.rows[row].train.instances != "none")
 
     @property
     def zoo_rows(self) -> tuple[str, ...]:

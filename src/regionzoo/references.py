@@ -22,6 +22,7 @@ NAMED = (
     "recipes",
     "models",
     "augmentations",
+    "instance_heads",
     "rows",
     "shared_rows",
 )
@@ -46,9 +47,14 @@ def check_names(params: Params) -> None:
         _known(row.train.recipe, params.recipes, f"{where}.train.recipe", "recipe")
         _known(row.train.model, params.models, f"{where}.train.model", "model")
         _known(row.train.augmentation, params.augmentations, f"{where}.train.augmentation", "augmentation")
+        _known(row.train.instances, params.instance_heads, f"{where}.train.instances", "instance head")
         _check_classes(row.train.classes, f"{where}.train.classes")
         if row.train.distill and params.feature_sources[row.features].provider == "none":
             raise ValueError(f"{where}.train.distill: needs a feature source, and '{row.features}' provides nothing")
+        if params.instance_heads[row.train.instances] is not None and not (
+            row.train.classes.annotated and row.train.classes.set == "scannet20"
+        ):
+            raise ValueError(f"{where}.train.instances: an instance head needs annotated classes of scannet20")
     for key, shared in params.shared_rows.items():
         where = f"shared_rows.{key}"
         _known(shared.weights, params.rows, f"{where}.weights", "row")
@@ -56,9 +62,13 @@ def check_names(params: Params) -> None:
         _check_classes(shared.classes, f"{where}.classes")
         if shared.classes.annotated or params.rows[shared.weights].train.classes.annotated:
             raise ValueError(f"{where}: only annotation-free weights can be asked for other classes")
-    for section, valid in (("recipes", params.recipes), ("models", params.models)):
+    for section, valid in (
+        ("recipes", params.recipes),
+        ("models", params.models),
+        ("instance_heads", params.instance_heads),
+    ):
         for name in getattr(params.scales.small, section):
-            _known(name, valid, f"scales.small.{section}", section.removesuffix("s"))
+            _known(name, valid, f"scales.small.{section}", section.removesuffix("s").replace("_", " "))
 
 
 def _check_data(params: Params) -> None:

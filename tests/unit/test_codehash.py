@@ -50,12 +50,14 @@ def test_a_change_reaches_the_stages_that_import_it(source: Path) -> None:
 def test_a_table_of_facts_counts_with_its_module(source: Path) -> None:
     assert "train" in edited(source, "data/scannet20.csv", "showercurtain", "shower-curtain")
     assert edited(source, "data/protocols.yaml", "absent: zero", "absent: nan") == {"evaluate"}
+    found = edited(source, "data/instance_protocols.yaml", "min_points: 50", "min_points: 60")
+    assert found == {"evaluate", "pictures"}
 
 
 def test_every_stage_has_a_digest_and_lazy_imports_are_seen(repository: Path) -> None:
     stages = stage_names(repository / "src")
     data = {"raw", "preprocess", "regions", "fuse", "text", "features"}
-    assert data | {"train", "predict", "evaluate", "tables"} == set(stages)
+    assert data | {"train", "predict", "evaluate", "pictures", "tables"} == set(stages)
     seen = closure(repository / "src", "regionzoo.stages.train")
     assert {"regionzoo.training.loop", "regionzoo.models.network", "regionzoo.sparse.native"} <= set(seen)
     assert "regionzoo.cli" not in seen and "regionzoo.config" not in seen

@@ -53,6 +53,19 @@ def changed(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("shared_rows/scannet200_zs_unet32/weights", "scannet_b15n4", "only annotation-free weights"),
         ("rows/scannet_zs_openscene_unet16/features", "none", "distill: needs a feature source"),
         ("rows/scannet_zs_unet16/train/classes/novel", ["sofa"], "without annotation there are no novel classes"),
+        (
+            "rows/scannet_inst_b13n4/train/instances",
+            "softgruop",
+            "instances: no instance head 'softgruop'; did you mean",
+        ),
+        ("instance_heads/none/radius", 0.04, "instance_heads.none"),
+        ("scales/small/instance_heads/softgruop", {}, "no instance head 'softgruop'; did you mean 'softgroup'?"),
+        ("rows/scannet_zs_unet16/train/instances", "softgroup", "scannet_zs_unet16.train.instances: an instance head"),
+        ("rows/scannet200_b170n30/train/instances", "softgroup", "b170n30.train.instances: an instance head needs"),
+        ("instance_heads/softgroup/radus", 0.04, "instance_heads.softgroup.radus: unknown key; did you mean 'radius'?"),
+        ("instance_heads/softgroup/radius", 0.0, "instance_heads.softgroup.radius: input should be greater than 0"),
+        ("instance_heads/softgroup/grid", 2.5, "instance_heads.softgroup.grid: input should be a valid integer"),
+        ("scales/small/instance_heads/softgroup/min_points", 0, "softgroup.min_points: input should be greater than"),
         ("scales/small/recipes/one", {}, "scales.small.recipes.one.epochs: missing"),
         ("recipes/onecycle/schedule", "poly", "optimizer adam_onecycle and schedule adam_onecycle go together"),
     ],
@@ -94,6 +107,27 @@ def test_scale_changes_only_what_its_block_says(plain: dict[str, Any]) -> None:
     assert {key: small["recipe"][key] for key in block} == block
 
 
+def test_scale_changes_only_what_its_block_says_of_an_instance_row(plain: dict[str, Any]) -> None:
+    block = plain["scales"]["small"]["instance_heads"]["softgroup"]
+    small = Params.check(plain, "").train("scannet_inst_b13n4").model_dump()
+    paper = Params.check(changed(plain, "scale", "paper"), "").train("scannet_inst_b13n4").model_dump()
+    assert {key for key in small if small[key] != paper[key]} <= {"network", "recipe", "scale", "instances"}
+    assert paper["instances"] == plain["instance_heads"]["softgroup"]
+    assert small["instances"] == paper["instances"] | block
+
+
+def test_only_instance_rows_have_a_head(plain: dict[str, Any]) -> None:
+    params = Params.check(plain, "")
+    rows = ("scannet_inst_b13n4", "scannet_inst_b10n7", "scannet_inst_b8n9")
+    assert params.instance_rows == rows
+    assert {row for row in params.rows if params.train(row).instances is not None} == set(rows)
+    # A head edited or switched off reaches the rows that have it, and no other.
+    edited = Params.check(changed(plain, "instance_heads/softgroup/grid", 30), "")
+    assert {row for row in params.rows if edited.train(row) != params.train(row)} == set(rows)
+    off = Params.check(changed(plain, "rows/scannet_inst_b13n4/train/instances", "none"), "")
+    assert off.train(rows[0]).instances is None and off.instance_rows == rows[1:]
+
+
 def test_paper_scale_is_the_published_recipe(plain: dict[str, Any]) -> None:
     train = Params.check(changed(plain, "scale", "paper"), "").train("scannet_b15n4")
     recipe = train.recipe
@@ -131,8 +165,9 @@ def test_nocaption_row_differs_in_the_caption_weight_alone(plain: dict[str, Any]
     assert a == b
 
 
-def test_canonical_json_round_trip_and_order(plain: dict[str, Any]) -> None:
-    settings = Params.check(plain, "").train("scannet_b15n4")
+@pytest.mark.parametrize("row", ["scannet_b15n4", "scannet_inst_b13n4"])
+def test_canonical_json_round_trip_and_order(plain: dict[str, Any], row: str) -> None:
+    settings = Params.check(plain, "").train(row)
     text = settings.canonical()
     assert TrainSettings.parse(text) == settings
     shuffled = json.dumps(dict(reversed(json.loads(text).items())))

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_rooms import TinyRow, annotation_free, make_tiny_row
+from tiny_training import CPU, predict_paths
 
 from regionzoo.artifacts import read_json, sha256_file, tree_hashes, write_manifest
 from regionzoo.classes import class_set
@@ -25,7 +26,6 @@ from regionzoo.report.figures import draw_result
 from regionzoo.scenes.store import load_scene
 from regionzoo.settings.train import Classes, EvaluateSettings, PredictSettings, TrainSettings
 from regionzoo.stages import evaluate, predict, train
-from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network, class_vectors
 from regionzoo.training.checkpoint import load_model
@@ -33,19 +33,12 @@ from regionzoo.training.collate import collate
 from regionzoo.training.dataset import evaluation_item
 from regionzoo.training.distributed import World
 
-CPU = Runtime(device="cpu", threads=1)
 SETTINGS = EvaluateSettings(row="tiny", protocol="regionplc-base/1", also=("all-20/1",))
 VAL = [f"scene{index:04}_00" for index in (6, 7, 8)]
 
 
 def train_row(tiny: TinyRow, settings: TrainSettings, out: Path) -> None:
     train.run(settings, train.TrainPaths(tiny.scenes, tiny.captions, tiny.features, tiny.text, out, out / "state"), CPU)
-
-
-def predict_paths(tiny: TinyRow, result: Path, out: Path) -> predict.PredictPaths:
-    return predict.PredictPaths(
-        tiny.scenes, tiny.captions, tiny.text, result, out / "predictions", out / "predictions.manifest.json"
-    )
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +190,7 @@ def test_weights_asked_for_other_classes(row: tuple[TinyRow, Path], tmp_path: Pa
         scene = load_scene(tiny.scenes / f"{scene_id}.safetensors")
         batch = collate([evaluation_item(scene, free.recipe.voxel_size)])
         with torch.no_grad():
-            scores = (network.encode(batch)[0].numpy() @ vectors.T)[batch.v2p]
+            scores = (network.encode(batch).adapted.numpy() @ vectors.T)[batch.v2p]
         path = tmp_path / "predictions" / f"{scene_id}.safetensors"
         found = load_predictions(path, scene.coords_sha256, len(scene))
         assert found.is_base is None and set(found.labels) == set(VARIANTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,54 +14,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_rooms import TinyRow, make_tiny_row
+from tiny_training import ENVIRONMENT, command, run_and_kill, same, trained, trainer
 from torch import nn
 
 from regionzoo.models.norm import VoxelNorm
-from regionzoo.settings.train import TrainSettings
-from regionzoo.stages import train as stage
-from regionzoo.stages._runtime import Runtime
-from regionzoo.text.table import load_table
-from regionzoo.training.build import build_network
-from regionzoo.training.checkpoint import Progress
-from regionzoo.training.dataset import TrainingScenes, epoch_order, step_samples, steps_per_epoch
-from regionzoo.training.distributed import World
+from regionzoo.training.dataset import epoch_order, step_samples, steps_per_epoch
 from regionzoo.training.loop import Trainer
-from regionzoo.training.optim import Optimizer
-
-CPU = Runtime(device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyRow:
     return make_tiny_row(tmp_path_factory.mktemp("tiny"))
-
-
-def trained(tiny: TinyRow, out: Path, **recipe: object) -> dict[str, torch.Tensor]:
-    settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update=recipe)})
-    paths = stage.TrainPaths(tiny.scenes, tiny.captions, tiny.features, tiny.text, out, out / "state")
-    stage.run(settings, paths, CPU)
-    return load_file(out / "model.safetensors")
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def trainer(tiny: TinyRow, state: Path, epochs: int) -> Trainer:
-    settings = tiny.settings.model_copy(update={"recipe": tiny.settings.recipe.model_copy(update={"epochs": epochs})})
-    table = load_table(tiny.text)
-    network = build_network(settings, table, "native")
-    scenes = TrainingScenes(tiny.scenes, tiny.train_ids, tiny.captions, None, table, settings)
-    return Trainer(
-        network=network,
-        optimizer=Optimizer(network, settings.recipe, settings.lr),
-        scenes=scenes,
-        table=table,
-        settings=settings,
-        state_path=state,
-        key="k",
-        here=World(0, 1, torch.device("cpu")),
-    )
 
 
 def test_samples_are_dealt_like_a_distributed_sampler() -> None:
@@ -95,16 +57,7 @@ def test_resumed_training_ends_in_the_same_bits(tiny: TinyRow, tmp_path: Path) -
     whole = trainer(tiny, tmp_path / "whole.safetensors", 3)
     whole.run()
 
-    class Killed(Exception):
-        pass
-
-    def kill(progress: Progress) -> None:
-        if progress.epochs_done == 2:
-            raise Killed
-
-    broken = trainer(tiny, tmp_path / "part.safetensors", 3)
-    with pytest.raises(Killed):
-        broken.run(on_epoch=kill)
+    run_and_kill(trainer(tiny, tmp_path / "part.safetensors", 3), 2)
     resumed = trainer(tiny, tmp_path / "part.safetensors", 3)
     seen: list[int] = []
     progress = resumed.run(on_epoch=lambda p: seen.append(p.epochs_done))
@@ -136,7 +89,7 @@ def test_gradients_are_the_mean_over_shards_and_buffers_are_shard_zeros(tiny: Ti
     assert [shard.number for shard in shards] == [0, 1]
     two.network.train()
     before = {name: value.clone() for name, value in two.network.state_dict().items()}
-    two._gradients(shards, LossScaler(False))
+    two._gradients(shards, LossScaler(False), epoch=0, step=0)
     mean = {name: p.grad.clone() for name, p in two.optimizer.named.items()}
     buffers = {name: value.clone() for name, value in two.network.named_buffers()}
     grads = []
@@ -169,19 +122,6 @@ def test_captions_off_uses_no_caption_file(tiny: TinyRow, tmp_path: Path) -> Non
     history = (tmp_path / "history.csv").read_text().splitlines()
     column = history[0].split(",").index("caption")
     assert {float(line.split(",")[column]) for line in history[1:]} == {0.0}
-
-
-def command(settings: TrainSettings, tiny: TinyRow, out: Path, processes: int) -> list[str]:
-    """Arguments of the command line that trains ``settings`` into ``out``."""
-    arguments = [
-        "-m", "regionzoo", "train", "--settings", settings.canonical(), "--scenes", tiny.scenes,
-        "--captions", tiny.captions, "--features", tiny.features, "--text", tiny.text, "--out", out,
-        "--state", out / "state", "--device", "cpu", "--threads", "1", "--processes", processes,
-    ]  # fmt: skip
-    return [str(argument) for argument in arguments]
-
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def test_two_processes_compute_what_one_computes(tiny: TinyRow, tmp_path: Path) -> None:

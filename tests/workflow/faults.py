@@ -130,9 +130,9 @@ class Victim(Project):
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         return json.loads(header["__metadata__"]["progress"])
 
-    def commands(self, target: str) -> dict[str, list[str]]:
-        """What the jobs of a target call, by stage, as the workflow prints it."""
-        text = self.snakemake("-n", "-p", "--forceall", "--", target).text
+    def commands(self, *targets: str) -> dict[str, list[str]]:
+        """What the jobs of targets call, by stage, as the workflow prints it."""
+        text = self.snakemake("-n", "-p", "--forceall", "--", *targets).text
         found: dict[str, list[str]] = {}
         for line in re.findall(r" -- (regionzoo .*)", text):
             words = shlex.split(line)

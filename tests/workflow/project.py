@@ -35,9 +35,11 @@ ROW = "results/scannet_b15n4/metrics.json"
 
 KEPT = (
     "scannet_b15n4", "scannet_b15n4_nocaption", "scannet200_b170n30", "scannet_zs_openscene_unet32",
-    "scannet200_zs_openscene_unet32",
+    "scannet200_zs_openscene_unet32", "scannet_inst_b13n4",
 )  # fmt: skip
-"""One row of every kind: base-annotated, without captions, 200 classes, distilled, sharing another's weights."""
+"""One row of every kind: base-annotated, without captions, 200 classes, distilled, sharing another's weights, finding
+instances."""
+INSTANCE_ROW = "scannet_inst_b13n4"
 
 TINY: dict[str, Any] = {
     "synthetic.scannet": {"train_scenes": 3, "val_scenes": 2, "frames": 2, "vertex_spacing": 0.12, "seed": 1},
@@ -47,12 +49,19 @@ TINY: dict[str, Any] = {
 ONE_THREAD = ("raw", "preprocess", "regions", "fuse", "text", "features", "train", "predict")
 """Rules that may take more, and gain nothing by it at these sizes: two jobs run beside each other instead."""
 TINY_RECIPE = {"epochs": 1, "shards": 1, "scenes_per_shard": 1, "repeat": 1, "voxel_size": 0.25, "step_epoch": 0}
+TINY_HEAD = {
+    "warmup_epochs": 0, "radius": 0.3, "min_candidates": 2, "min_points": 2, "voxels_per_metre": 4.0,
+    "min_mask_points": 2,
+}  # fmt: skip
+"""So that a network of one epoch proposes something, and a dozen points are a thing."""
 
 
 def shrink(tree: dict[str, Any]) -> None:
     """Keep one row of every kind and what it needs, and train for moments."""
     tree["rows"] = {name: row for name, row in tree["rows"].items() if name in KEPT}
     tree["shared_rows"] = {name: row for name, row in tree["shared_rows"].items() if name in KEPT}
+    # Another table of the same captions, which is there already.
+    tree["rows"][INSTANCE_ROW]["text"] = tree["rows"]["scannet_zs_openscene_unet32"]["text"]
     rows = [*tree["rows"].values(), *tree["shared_rows"].values()]
     tree["text"] = {name: table for name, table in tree["text"].items() if name in {row["text"] for row in rows}}
     sets = {row["captions"] for row in rows}
@@ -62,6 +71,8 @@ def shrink(tree: dict[str, Any]) -> None:
     small = tree["scales"]["small"]
     small["recipes"] = {name: dict(TINY_RECIPE) for name in small["recipes"]}
     small["models"] = {name: {"widths": [4, 6]} for name in small["models"]}
+    small["instance_heads"]["softgroup"] = dict(TINY_HEAD)
+    tree["instance_heads"]["softgroup"]["score_threshold"] = 0.05  # of 17 classes that it can hardly tell apart
 
 
 @dataclass(frozen=True)
@@ -141,11 +152,12 @@ class Project:
         profile = folder / "workflow" / "profiles" / "default" / "config.yaml"
         settings = yaml.safe_load(profile.read_text()) | {"set-threads": dict.fromkeys(ONE_THREAD, 1)}
         profile.write_text(yaml.safe_dump(settings, sort_keys=False))
-        # The one list of rows outside params.yaml.
+        # The two lists of rows outside params.yaml: what `tables` reads, and which rows have pictures.
         graph = folder / "dvc.yaml"
         tree = yaml.safe_load((folder / "params.yaml").read_text())
         rows = {*tree["rows"], *tree["shared_rows"]}
-        named = ((line, re.match(r" +- results/(\w+)/", line)) for line in graph.read_text().splitlines())
+        pattern = re.compile(r" +(?:- results/(?=\w+/)|(?=\w+: {dataset: ))(\w+)")
+        named = ((line, pattern.match(line)) for line in graph.read_text().splitlines())
         graph.write_text("".join(f"{line}\n" for line, found in named if not found or found[1] in rows))
         assert project.run("git", "init", "-q").code == 0
         project.commit("as cloned")

@@ -73,6 +73,9 @@ def test_a_clone_without_artifacts_has_nothing_to_do(recorded, tmp_path: Path) -
     shown = json.loads(clone.dvc("metrics", "show", "--json").out)[""]["data"]
     assert {Path(name).parent.name for name in shown} == set(KEPT)
     assert clone.changes == ""
+    # And all that the tables are made of, pictures included.
+    clone.set("published.scannet_b15n4.scores.hIoU", 1.0)
+    assert clone.snakemake("-n").jobs == {"tables": 1}
 
 
 def test_one_row_of_a_partly_pulled_clone_is_built_alone(recorded, remote: Path, tmp_path: Path) -> None:

@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import yaml
 from parity import between_jobs, dvc_jobs, roots, snakemake_jobs, stale_stages
-from project import KEPT, REPOSITORY, Project
+from project import INSTANCE_ROW, KEPT, REPOSITORY, Project
 
 from regionzoo.config import load_params
 
-SMALL_NETS = ("scannet_b15n4", "scannet_b15n4_nocaption")
+SMALL_NETS = ("scannet_b15n4", "scannet_b15n4_nocaption", INSTANCE_ROW)
+PICTURES = f"pictures@{INSTANCE_ROW}"
 
 
 def test_the_two_graphs_are_equal_job_by_job(recorded) -> None:
     ours, theirs = snakemake_jobs(recorded.project), dvc_jobs(recorded.project)
-    assert len(ours) == 28
+    assert len(ours) == 32
     ours, theirs = between_jobs(ours), between_jobs(theirs)
     assert ours - theirs == set() and theirs - ours == set()
     assert sum(len(job.inputs) for job in ours) > 100
@@ -25,9 +26,9 @@ def test_the_two_graphs_are_equal_job_by_job(recorded) -> None:
 
 def test_repro_after_snakemake_only_records(recorded) -> None:
     # The jobs of the first row were there when the others were built.
-    assert recorded.rest.executed.count("train") == 3 and "raw" not in recorded.rest.executed
-    assert recorded.record.text.count("Nothing to be done") == 28 and recorded.record.executed == []
-    assert len(recorded.record.stages) == 29
+    assert recorded.rest.executed.count("train") == 4 and "raw" not in recorded.rest.executed
+    assert recorded.record.text.count("Nothing to be done") == 32 and recorded.record.executed == []
+    assert len(recorded.record.stages) == 33
     for row in KEPT:
         assert (recorded.project.folder / "results" / row / "metrics.json").exists()
 
@@ -41,19 +42,21 @@ def test_afterwards_both_are_content(recorded) -> None:
 @pytest.mark.parametrize(
     ("changes", "stages"),
     [
-        # Four places that do not meet: each engine names the four and nothing else.
+        # Places that do not meet: each engine names the stage of each and nothing else.
         (
             {
                 "published.scannet_b15n4.scores.hIoU": 1.0,
                 "rows.scannet_zs_openscene_unet32.train.lr": 0.001,
                 "shared_rows.scannet200_zs_openscene_unet32.evaluate.also": [],
                 "region_sources.kosmos.miss_rate": 0.7,
+                "scales.small.instance_heads.softgroup.min_points": 3,
             },
             {
                 "tables",
                 "train@scannet_zs_openscene_unet32",
                 "evaluate_shared@scannet200_zs_openscene_unet32",
                 "regions@kosmos",
+                f"train@{INSTANCE_ROW}",
             },
         ),
         # Settings that several jobs share.
@@ -112,19 +115,30 @@ def test_a_docstring_retrains_nothing_and_code_exactly_what_imports_it(recorded,
     assert roots(recorded_copy, recorded.owners) == (set(), {"codehash"})
     done = recorded_copy.dvc("repro")
     assert done.stages == ["codehash"] and done.executed == []
+    # What only pictures of instances are drawn by.
+    picture, copied = (
+        sorted((recorded_copy.folder / "results" / folder).glob(name))[0]
+        for folder, name in ((f"{INSTANCE_ROW}/instances", "*.png"), ("tables", f"{INSTANCE_ROW}_instances_*.png"))
+    )
+    before = picture.read_bytes()
+    edit(source / "report" / "picture_page.py", "(168, 92, 0)", "(0, 92, 168)")
+    done = recorded_copy.dvc("repro")
+    assert done.stages == ["codehash", PICTURES, "tables"] and done.executed == ["pictures", "tables"]
+    assert picture.read_bytes() == copied.read_bytes() != before
     # What only the training computes.
     edit(source / "training" / "loop.py", "steps * recipe.epochs", "steps * recipe.epochs + 0")
     recorded_copy.dvc("repro", "codehash")
     trainings = {name for name in recorded.owners.values() if name.startswith("train@")}
-    assert len(trainings) == 4
+    assert len(trainings) == 5
     assert roots(recorded_copy, recorded.owners) == (trainings, trainings)
     # The network, which predictions run as well.
     edit(source / "models" / "unet.py", "super().__init__()", "super().__init__(); int()")
     recorded_copy.dvc("repro", "codehash")
     networks = {name for name in recorded.owners.values() if name.startswith(("train@", "predict"))}
-    assert len(networks) == 9
+    assert len(networks) == 11
     assert roots(recorded_copy, recorded.owners) == (networks, networks)
-    assert recorded_copy.snakemake("-n").jobs == {"train": 4, "predict": 5, "evaluate": 5, "tables": 1}
+    jobs = {"train": 5, "predict": 6, "evaluate": 6, "pictures": 1, "tables": 1}
+    assert recorded_copy.snakemake("-n").jobs == jobs
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -175,17 +189,20 @@ def test_damaged_artifacts_are_made_again_alone(recorded_copy: Project) -> None:
     folder = recorded_copy.folder
     model = folder / "results" / "scannet_b15n4" / "model.safetensors"
     scene = sorted((folder / "data" / "scannet" / "scenes").glob("scene*.safetensors"))[0]
-    whole = {path: path.read_bytes() for path in (model, scene)}
+    picture = sorted((folder / "results" / INSTANCE_ROW / "instances").glob("*.png"))[-1]
+    whole = {path: path.read_bytes() for path in (model, scene, picture)}
     # A flipped bit in a shared folder. Snakemake looks at no output's content; DVC does, and its stage forces the rule,
     # also where the remark in the rules could be all that changed.
-    scene.write_bytes(whole[scene][:-1] + bytes([whole[scene][-1] ^ 1]))
+    for path in (scene, picture):
+        path.write_bytes(whole[path][:-1] + bytes([whole[path][-1] ^ 1]))
     with (folder / "workflow" / "rules" / "data.smk").open("a") as file:
         file.write("\n# A remark.\n")
     assert recorded_copy.snakemake("-n").nothing
-    assert "preprocess@scannet" in stale_stages(recorded_copy)
+    assert {"preprocess@scannet", PICTURES} <= stale_stages(recorded_copy)
     done = recorded_copy.dvc("repro")
-    assert done.executed == ["preprocess"] and done.stages == ["raw@scannet", "preprocess@scannet"]
-    assert scene.read_bytes() == whole[scene]
+    assert done.executed == ["preprocess", "pictures"]
+    assert done.stages == ["raw@scannet", "preprocess@scannet", PICTURES]
+    assert scene.read_bytes() == whole[scene] and picture.read_bytes() == whole[picture]
     # A byte more in a row's weights.
     model.write_bytes(whole[model] + b"x")
     assert stale_stages(recorded_copy) == {"train@scannet_b15n4", "predict@scannet_b15n4"}
@@ -197,9 +214,12 @@ def test_damaged_artifacts_are_made_again_alone(recorded_copy: Project) -> None:
     recorded_copy.require_content_engines()
 
 
-def test_the_list_of_rows_in_dvc_yaml_is_that_of_the_parameters() -> None:
+def test_the_lists_of_rows_in_dvc_yaml_are_those_of_the_parameters() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     graph = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     files = {f"results/{row}/{name}" for row in params.zoo_rows for name in ("metrics.json", "per_class.csv")}
     files |= {f"results/{row}/history.csv" for row in params.zoo_rows if row in params.rows}
+    files |= {f"results/{row}/instances{end}" for row in params.instance_rows for end in ("", ".manifest.json")}
     assert set(graph["tables"]["deps"]) == files | {"workflow/rules/tables.smk"}
+    rows = {row: {"dataset": params.rows[row].dataset} for row in params.instance_rows}
+    assert len(rows) == 3 and graph["pictures"]["foreach"] == rows

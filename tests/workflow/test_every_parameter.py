@@ -33,6 +33,7 @@ def settings(params: Params) -> dict[str, str]:
     told |= {f"text@{name}": params.text_table(name).canonical() for name in params.text}
     told |= {f"features@{name}": params.features(name).canonical() for name in params.feature_sources}
     told |= {f"train@{name}": params.train(name).canonical() for name in params.rows}
+    told |= {f"pictures@{name}": name for name in params.instance_rows}
     for kind, rows in (("", params.rows), ("_shared", params.shared_rows)):
         told |= {f"predict{kind}@{name}": params.predict(name).canonical() for name in rows}
         told |= {f"evaluate{kind}@{name}": params.evaluate(name).canonical() for name in rows}
@@ -91,16 +92,17 @@ def test_every_value_concerns_the_same_jobs_for_both(tmp_path: Path) -> None:
     project = Project.new(tmp_path / "regionzoo", lambda tree: None)
     stages = dvc_stages(project)
     small = yaml.safe_load((project.folder / "params.yaml").read_text())
+    instance_rows = [row for row, entry in small["rows"].items() if entry["train"]["instances"] != "none"]
     scales = [(tree, settings(Params.check(tree, "params.yaml"))) for tree in (small, small | {"scale": "paper"})]
     assert all({stage.name for stage in stages} == set(before) for _, before in scales)
-    tried, missed, wider = 0, {}, {}
+    tried, missed, wider = {}, {}, {}
     for key, value in leaves(small):
         found = [changed_jobs(tree, before, key, value) for tree, before in scales]
         known = [jobs for jobs in found if jobs is not None]
         if not known:
             continue
-        tried += 1
         ours, theirs = set().union(*known), concerned(stages, key)
+        tried[key] = ours
         if ours - theirs:
             missed[key] = ours - theirs
         if more := {name for name in theirs - ours if not key.startswith(WIDER.get(name, ("-",)))}:
@@ -108,4 +110,7 @@ def test_every_value_concerns_the_same_jobs_for_both(tmp_path: Path) -> None:
     assert missed == {}
     assert wider == {}
     # The rest are names of tables, refused where nothing has the other name.
-    assert tried > 300
+    assert len(tried) > 300
+    heads = {key: jobs for key, jobs in tried.items() if "instance_heads.softgroup." in key}
+    assert len(heads) == 19
+    assert all(jobs == {f"train@{row}" for row in instance_rows} for jobs in heads.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -11,8 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from project import KEPT, ROW, Done, Project
+from PIL import Image
+from project import INSTANCE_ROW, KEPT, ROW, Done, Project
+
+from regionzoo.report.picture_page import LOUD
 
 NAME = "scannet_b15n4"
 TRAINED = [row for row in KEPT if row != "scannet200_zs_openscene_unet32"]
@@ -97,16 +102,32 @@ def test_a_clone_makes_the_report_without_network(clone: Project) -> None:
     results = variable(page, "results")
     assert {"results/tables/semantic_base_annotated.html", "results/tables/instance.csv"} <= set(results)
     assert {f"results/tables/{NAME}_per_class.png", f"results/tables/{NAME}_history.png"} <= set(results)
+    assert {"results/tables/instance.html", "results/tables/instance.png"} <= set(results)
+    require_pictures(clone, results)
     files = {f"results/{row}/{name}" for row in KEPT for name in ("metrics.json", "per_class.csv")}
     assert files | {f"results/{row}/history.csv" for row in TRAINED} <= set(results)
     for path, entry in results.items():
         assert "synthetic rooms are not comparable" in entry["caption"], path
-        assert path.startswith("results/tables/semantic") or "instance" in path or SYNTHETIC in entry["labels"]["data"]
+        tables = path.startswith(("results/tables/semantic_", "results/tables/instance."))
+        assert tables or SYNTHETIC in entry["labels"]["data"], path
         assert "{" not in entry["caption"] and "system-message" not in entry["caption"], path
     categories = variable(page, "categories")
     assert set(categories) == {"Rows", "Tables"} and set(categories["Rows"]) == set(KEPT)
     # Seconds of the jobs come from Snakemake's records, which git holds.
     assert {entry["rule"] for entry in variable(page, "runtimes_spec")["data"]["values"]} >= {"train", "evaluate"}
+
+
+def require_pictures(project: Project, results: dict[str, Any]) -> None:
+    """The pictures of found instances are in the report as they were drawn, and say that the rooms are synthetic."""
+    drawn = sorted((project.folder / "results" / INSTANCE_ROW / "instances").glob("*.png"))
+    assert len(drawn) == 2
+    for path in drawn:
+        entry = results[f"results/tables/{INSTANCE_ROW}_instances_{path.name}"]
+        assert base64.b64decode(entry["data_uri"].split("base64,")[1]) == path.read_bytes()
+        assert path.stem in entry["labels"]["what"] and "its annotated instances" in entry["caption"]
+        # Below the title a line in a colour that nothing else has.
+        head = np.asarray(Image.open(path).convert("RGB"))[50:80]
+        assert (head == LOUD).all(-1).sum() > 100
 
 
 def test_one_built_row_is_reported_alone(copy: Project) -> None:
@@ -116,13 +137,16 @@ def test_one_built_row_is_reported_alone(copy: Project) -> None:
 
 
 def test_plots_hold_what_the_files_hold(kept: Project) -> None:
-    found = charts(plots(kept, "show"))
-    assert set(found) == {f"{row}: IoU of each class" for row in KEPT} | {
+    page = plots(kept, "show")
+    for table in ("semantic_base_annotated", "semantic_annotation_free", "instance"):
+        assert any(f"{table}.png" in address for address in Loads(page).found)
+    found = charts(page)
+    assert set(found) == {f"{row}: score of each class" for row in KEPT} | {
         f"{row}: training losses and learning rate" for row in TRAINED
     }
     for title, spec in found.items():
         row = title.split(":")[0]
-        name = "per_class.csv" if "IoU" in title else "history.csv"
+        name = "per_class.csv" if "class" in title else "history.csv"
         with open(kept.folder / "results" / row / name) as file:
             written = list(csv.DictReader(file))
         drawn = [{key: line[key] for key in written[0]} for line in spec["data"]["values"]]
@@ -132,7 +156,7 @@ def test_plots_hold_what_the_files_hold(kept: Project) -> None:
 
 def test_plots_of_two_revisions_hold_both(kept: Project) -> None:
     found = charts(plots(kept, "diff", "HEAD~1", "HEAD"))
-    spec = found[f"{NAME}: IoU of each class"]
+    spec = found[f"{NAME}: score of each class"]
     for revision in ("HEAD~1", "HEAD"):
         text = kept.run("git", "show", f"{revision}:results/{NAME}/per_class.csv").out
         written = list(csv.DictReader(text.splitlines()))
@@ -165,7 +189,8 @@ def test_metrics_fit_on_a_screen_and_say_what_they_are(kept: Project) -> None:
     for row in KEPT:
         full = json.loads((kept.folder / "results" / row / "metrics.json").read_text())
         scores = shown[f"results/{row}/scores.json"]["data"]
-        assert {"mIoU", "allAcc", "data", "protocol"} <= set(scores)
+        own = {"hAP50", "AP50_base", "AP50_novel"} if row == INSTANCE_ROW else {"mIoU", "allAcc"}
+        assert own | {"data", "protocol"} <= set(scores)
         assert scores.pop("data").startswith(full["data"]["source"])
         assert scores.pop("protocol") == full["protocol"]["id"]
         assert scores == {name: full["metrics"][name] for name in scores}

@@ -15,11 +15,11 @@ if workflow.is_main_process:
 TABLES = r"semantic_[a-z_]+|instance"
 TABLE_FILES = [
     f"{{table,{TABLES}}}.{{kind,html|csv|png}}",
-    f"{{row,{'|'.join(map(re.escape, PARAMS.all_rows))}}}_{{plot,per_class|history}}.png",
+    f"{{row,{'|'.join(map(re.escape, PARAMS.all_rows))}}}_{{plot,per_class|history|instances_.+}}.png",
 ]
 TABLE_KINDS = {"html": "table", "csv": "table (CSV)", "png": "table (picture)"}
 ROW_PLOTS = {
-    "per_class": "IoU of each class (picture)",
+    "per_class": "score of each class (picture)",
     "history": "training losses (picture)",
 }
 
@@ -47,5 +47,7 @@ def row_labels(what):
 def table_labels(wildcards):
     """Labels of a file of results/tables in the report."""
     if row := wildcards.get("row"):
-        return {"what": ROW_PLOTS[wildcards.plot], "data": data_of(row)}
+        scene = wildcards.plot.removeprefix("instances_")
+        what = ROW_PLOTS.get(scene, f"{scene}: annotated and found instances (picture)")
+        return {"what": what, "data": data_of(row)}
     return {"what": TABLE_KINDS[wildcards.kind], "data": "each number says it"}

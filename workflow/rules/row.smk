@@ -1,7 +1,7 @@
-"""One row: training, prediction and evaluation.
+"""One row: training, prediction, evaluation, and pictures of found instances.
 
 INPUT: scene store, caption set, feature store and text table of the row.
-OUTPUT: results/<row>/{model.safetensors,config.json,history.csv,predictions/,metrics.json,scores.json,per_class.csv}.
+OUTPUT: results/<row>/{model.safetensors,config.json,history.csv,predictions/,metrics.json,scores.json,per_class.csv,instances/}.
 A row that shares another's weights has no model of its own.
 The state to resume from lives in runs/<row>/, which no rule declares, so that Snakemake never removes it.
 """
@@ -125,3 +125,33 @@ rule evaluate:
         "job {output} --log {log} --"
         " regionzoo evaluate --settings {params.settings:q} --scenes {input.scenes}"
         " --predictions {input.predictions} --trained {params.trained} --out results/{wildcards.row}"
+
+
+rule pictures:
+    input:
+        predictions_manifest="results/{row}/predictions.manifest.json",
+        predictions=ancient("results/{row}/predictions"),
+        scenes_manifest=row_path("data/{dataset}/scenes.manifest.json"),
+        scenes=ancient(row_path("data/{dataset}/scenes")),
+    output:
+        pictures=directory("results/{row}/instances"),
+        manifest="results/{row}/instances.manifest.json",
+    log:
+        "logs/pictures/{row}.log",
+    benchmark:
+        "logs/pictures/{row}.tsv"
+    wildcard_constraints:
+        row="|".join(map(re.escape, PARAMS.instance_rows)) or "-",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=60,
+    params:
+        row=lambda w: w.row,
+        code=CODE["pictures"],
+    shell:
+        "job {output} --log {log} --"
+        " regionzoo pictures --row {params.row} --scenes {input.scenes} --predictions {input.predictions}"
+        " --out {output.pictures} --manifest {output.manifest}"

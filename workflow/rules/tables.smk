@@ -13,6 +13,12 @@ rule tables:
             "results/{row}/history.csv",
             row=[r for r in PARAMS.zoo_rows if r in PARAMS.rows],
         ),
+        pictures=expand(
+            "results/{row}/instances.manifest.json", row=PARAMS.instance_rows
+        ),
+        picture_folders=ancient(
+            expand("results/{row}/instances", row=PARAMS.instance_rows)
+        ),
         # Runs of a row that differ in the seed alone: `regionzoo run ROW --tag seed1 --set seed=1`.
         repeats=glob_results("results/*+*/metrics.json"),
     output:

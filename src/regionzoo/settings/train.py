@@ -98,10 +98,32 @@ class Classes(Settings):
         return self
 
 
+class InstanceHead(Settings):
+    """Thresholds of an instance head: the fields of :class:`regionzoo.models.instance_types.InstanceSettings`.
+
+    warmup_epochs: epochs with the offsets alone. max_proposals: for memory, none in the original.
+    """
+
+    warmup_epochs: Seed
+    score_threshold: Share
+    min_candidates: Count
+    radius: Positive
+    max_neighbours: Count
+    min_points: Count
+    max_proposals: Count | None
+    voxels_per_metre: Positive
+    grid: Count
+    positive_iou: Share
+    mask_threshold: Real
+    min_class_score: Share
+    min_mask_points: Count
+
+
 class RowTraining(Settings):
     """What a row trains: roles of the classes, and the names of its recipe, network and augmentation.
 
-    distill: weight of the loss that pulls point features to the row's feature source, 0 for none.
+    distill: weight of the loss that pulls point features to the row's feature source, 0 for none. instances: the
+    instance head, "none" for semantic rows.
     """
 
     classes: Classes
@@ -111,6 +133,7 @@ class RowTraining(Settings):
     augmentation: str
     caption: CaptionLoss
     distill: NonNegative = 0.0
+    instances: str = "none"
 
 
 class TrainSettings(Settings):
@@ -129,6 +152,7 @@ class TrainSettings(Settings):
     augmentation: Augmentation
     caption: CaptionLoss
     distill: NonNegative
+    instances: InstanceHead | None = None
     overrides: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
 
 

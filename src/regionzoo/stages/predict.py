@@ -84,6 +84,7 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
         if not here.leader:
             return
         facts = PredictionFacts(
+            task="semantic" if network.inst_head is None else "instance",
             row=settings.row,
             classes=PredictedClasses.of(settings.classes.set, network.partition),
             training=TrainedWith(

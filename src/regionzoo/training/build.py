@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from regionzoo.models.instance_types import InstanceSettings
 from regionzoo.models.network import RegionNet
 from regionzoo.models.settings import CaptionSettings, ModelSettings
 from regionzoo.settings.train import Classes, TrainSettings
@@ -46,6 +47,7 @@ def build_network(
             logit_scale_trainable=settings.recipe.optimizer != "adam_onecycle",
         ),
         distill_weight=settings.distill,
+        instances=InstanceSettings(**settings.instances.model_dump()) if settings.instances else None,
     )
     vectors = torch.from_numpy(class_vectors(asked.set, settings.template, table))
     return RegionNet(model, vectors, partition_of(asked), engine)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from regionzoo.models.batch import Batch, CaptionBatch, FeatureBatch
+from regionzoo.models.instance_loss import InstanceTargets
+from regionzoo.models.settings import IGNORE
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
@@ -36,6 +38,25 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
         binary_labels=_joined([item.binary for item in items]),
         captions=_captions(items, offsets, table) if table is not None else None,
         features=_features(items, offsets),
+        # The last three of an item's features are x, y, z.
+        points=feats[:, -3:].contiguous(),
+        instances=_instances(items),
+    )
+
+
+def _instances(items: Sequence[Item]) -> InstanceTargets | None:
+    """Targets of all items with numbers of their own; None if the items have none."""
+    given = [item.instances for item in items if item.instances is not None]
+    if not given:
+        return None
+    first = np.cumsum([0, *(len(found.classes) for found in given)])
+    labels = [
+        np.where(found.labels >= 0, found.labels + start, IGNORE) for found, start in zip(given, first, strict=False)
+    ]
+    return InstanceTargets(
+        labels=torch.from_numpy(np.concatenate(labels)),
+        classes=torch.from_numpy(np.concatenate([found.classes for found in given])),
+        offsets=torch.from_numpy(np.concatenate([found.offsets for found in given])),
     )
 
 

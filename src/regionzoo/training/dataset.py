@@ -11,10 +11,12 @@ import numpy as np
 from regionzoo.captions.store import RegionCaptions, load_captions
 from regionzoo.errors import UserError
 from regionzoo.features.store import load_chunk, load_index
+from regionzoo.scenes.instances import instance_ids
 from regionzoo.scenes.store import Scene, load_scene
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
-from regionzoo.training.augment import augment
+from regionzoo.training.augment import Augmented, augment
+from regionzoo.training.instances import ItemInstances, item_instances
 from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
 
 # Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
@@ -32,6 +34,7 @@ class Item:
     origin: int64 [n] positions in the stored scene. labels: int64 [n] training labels, binary: float32 [n]; both None
     where no label may be seen. regions: point positions (int64, among the n) of each surviving caption; texts: rows of
     the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of distillation, or None.
+    instances: what an instance head is to find; None for rows without one.
     """
 
     scene_id: str
@@ -43,6 +46,7 @@ class Item:
     regions: tuple[np.ndarray, ...]
     texts: tuple[int, ...]
     features: tuple[np.ndarray, np.ndarray] | None
+    instances: ItemInstances | None = None
 
 
 def normalised_colors(scene: Scene) -> np.ndarray:
@@ -124,9 +128,12 @@ class TrainingScenes:
             seed = [self.settings.seed, epoch, sample, attempt]
             index = sample if attempt == 0 else int(np.random.default_rng([*seed, 1]).integers(len(self)))
             item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed)
-            if len(item.origin):
+            if len(item.origin) and (item.instances is None or len(item.instances.classes)):
                 return item
-        raise UserError(f"{self.scenes_dir}: the crop window kept no point of {MAX_REDRAWS} scenes; check crop_window")
+        wanted = "point" if self.settings.instances is None else "instance of a base class"
+        raise UserError(
+            f"{self.scenes_dir}: {MAX_REDRAWS} scenes had no {wanted} in the crop window; check crop_window"
+        )
 
     def _draw(self, scene_id: str, seed: list[int]) -> Item:
         settings, rng = self.settings, np.random.default_rng(seed)
@@ -166,7 +173,17 @@ class TrainingScenes:
             regions=tuple(regions),
             texts=tuple(kept),
             features=self._features(scene, current, seed),
+            instances=self._instances(scene, cloud, labels, binary),
         )
+
+    def _instances(
+        self, scene: Scene, cloud: Augmented, labels: np.ndarray | None, binary: np.ndarray | None
+    ) -> ItemInstances | None:
+        if self.settings.instances is None:
+            return None
+        assert labels is not None and binary is not None
+        ids = instance_ids(scene.labels["scannet20"], scene.group)[cloud.origin]
+        return item_instances(ids, labels, binary, cloud.points)
 
     def _features(self, scene: Scene, current: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray] | None:
         """One chunk of the scene's features, drawn at random, for the points that are still there."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from regionzoo.artifacts import stable_int
 from regionzoo.errors import UserError
 from regionzoo.models.batch import Batch
 from regionzoo.models.network import RegionNet
@@ -27,7 +28,7 @@ from regionzoo.training.distributed import World, sum_over_world, wait_for_all
 from regionzoo.training.optim import Optimizer, rates
 from regionzoo.training.scaler import LossScaler
 
-TERMS = ("loss", "seg", "binary", "caption", "distill")
+TERMS = ("loss", "seg", "binary", "caption", "distill", "offset", "mask", "iou")
 HISTORY = ("epoch", "steps", "lr", "skipped_steps", *TERMS, "seconds")
 """Columns of history.csv."""
 
@@ -118,7 +119,7 @@ class Trainer:
         for shards in self._loader(steps):
             now = rates(self.settings.recipe, self.settings.lr, done, epoch, total)
             self.optimizer.set_rates(now)
-            terms = self._gradients(shards, scaler)
+            terms = self._gradients(shards, scaler, epoch, done)
             if scaler.unscale(self.optimizer.gradient):
                 self.optimizer.step()
             else:
@@ -144,11 +145,13 @@ class Trainer:
         # Items depend on (seed, epoch, sample) alone, so workers change the speed and nothing else.
         return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
 
-    def _gradients(self, shards: list[Shard], scaler: LossScaler) -> torch.Tensor:
+    def _gradients(self, shards: list[Shard], scaler: LossScaler, epoch: int, step: int) -> torch.Tensor:
         """Mean gradient over all shards of all processes into the optimiser; returns float32 [terms], mean losses."""
         recipe, device = self.settings.recipe, self.here.device
         self.optimizer.gradient.zero_()
         terms = torch.zeros(len(TERMS), device=device)
+        heads = self.settings.instances
+        refine = heads is not None and epoch >= heads.warmup_epochs
         for shard in shards:
             batch = shard.batch.to(device, non_blocking=True)
             # Running statistics are those of shard 0 alone: that is what DDP's buffer broadcast leaves.
@@ -156,12 +159,21 @@ class Trainer:
                 frozen_running_stats(self.network) if shard.number else nullcontext(),
                 torch.autocast(device.type, torch.float16, enabled=scaler.enabled),
             ):
-                losses = self.network(batch).losses
+                losses = self.network(batch, refine, _generator(self.settings.seed, step, shard.number)).losses
             scaler.scaled(losses.total / recipe.shards).backward()
-            parts = torch.stack([losses.total, losses.seg, losses.binary, losses.caption, losses.distill])
+            instance = losses.instance
+            parts = torch.stack(
+                [losses.total, losses.seg, losses.binary, losses.caption, losses.distill]
+                + [part.float() for part in (instance.offset, instance.mask, instance.iou)]
+            )
             terms += parts.detach().float() / recipe.shards
         sum_over_world((self.optimizer.gradient, terms), self.here)
         return terms
+
+
+def _generator(seed: int, step: int, shard: int) -> torch.Generator:
+    """Draws of a shard's forward pass: a function of the seed, the step and the shard."""
+    return torch.Generator().manual_seed(stable_int(f"{seed} {step} {shard}") >> 1)
 
 
 def _shown(values: torch.Tensor) -> str:
