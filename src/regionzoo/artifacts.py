@@ -148,12 +148,13 @@ def _sort_and_seal(path: Path) -> None:
     """
     with path.open("rb+") as file:
         size = int.from_bytes(file.read(8), "little")
-        header = _header_bytes(json.loads(file.read(size)), size)
-        digest = hashlib.sha256(header)
+        header = json.loads(file.read(size))
+        digest = hashlib.sha256(_header_bytes(header, size))
         while chunk := file.read(CHUNK):
             digest.update(chunk)
+        header["__metadata__"][SEAL] = digest.hexdigest()
         file.seek(8)
-        file.write(header.replace(UNSEALED.encode(), digest.hexdigest().encode(), 1))
+        file.write(_header_bytes(header, size))
 
 
 def _header_bytes(header: dict[str, Any], size: int) -> bytes:

@@ -27,9 +27,11 @@ SOURCE = Path(__file__).resolve().parents[1]
 """The folder ``src`` that this package runs from."""
 
 DATA = {
-    "regionzoo.classes": ("data/scannet20.csv", "data/scannet200.csv"),
+    "regionzoo.classes": ("data/nuscenes16.csv", "data/scannet20.csv", "data/scannet200.csv"),
     "regionzoo.evaluation.instance_protocols": ("data/instance_protocols.yaml",),
     "regionzoo.evaluation.protocols": ("data/protocols.yaml",),
+    "regionzoo.scenes.lidarseg": ("data/lidarseg.csv",),
+    "regionzoo.scenes.nuscenes_layout": ("data/nuscenes_splits.yaml",),
 }
 # Kept out of every closure: a new version number, the wording of an error, a progress bar or the names that this module
 # gives to code change no result, nor does a look at whether raw files were edited.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file
 
 from regionzoo import artifacts
@@ -75,3 +76,11 @@ def test_bad_json_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not valid JSON") as caught:
         artifacts.read_json(tmp_path / "a.json")
     assert "\n" not in str(caught.value)
+
+
+def test_metadata_of_zeros_does_not_take_the_seal(tmp_path: Path) -> None:
+    path, told = tmp_path / "a.safetensors", {"digest": "0" * 64, "z": "0" * 64}
+    artifacts.write_safetensors(path, {"x": np.zeros(3)}, told)
+    assert artifacts.sealed_content(path)
+    with safe_open(path, "np") as file:
+        assert {key: file.metadata()[key] for key in told} == told

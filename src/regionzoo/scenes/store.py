@@ -60,7 +60,12 @@ class Scene:
     @cached_property
     def coords_sha256(self) -> str:
         """Identity of the vertex order: captions and features name it, and refuse another scene's points."""
-        return hashlib.sha256(np.ascontiguousarray(self.coords, dtype="<f4").tobytes()).hexdigest()
+        return coords_hash(self.coords)
+
+
+def coords_hash(coords: np.ndarray) -> str:
+    """SHA-256 of coordinates [N, 3] as float32."""
+    return hashlib.sha256(np.ascontiguousarray(coords, dtype="<f4").tobytes()).hexdigest()
 
 
 def save_scene(path: str | Path, scene: Scene) -> None:
@@ -106,6 +111,8 @@ def load_metadata(path: str | Path) -> dict[str, str]:
 def load_scene(path: str | Path) -> Scene:
     """Read a stored scene; :class:`SceneError` if it is absent, damaged, or its vertices differ from its hash."""
     metadata = load_metadata(path)
+    if "kind" in metadata:
+        raise SceneError(metadata["scene_id"], path, f"holds a {metadata['kind']}, not a scanned scene")
     with safe_open(path, "np") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     scene = Scene(
@@ -124,3 +131,20 @@ def load_scene(path: str | Path) -> Scene:
     if scene.coords_sha256 != metadata["coords_sha256"]:
         raise SceneError(scene.scene_id, path, "vertices differ from the recorded hash; preprocess again")
     return scene
+
+
+def load_truth(path: str | Path, name: str) -> tuple[str, np.ndarray]:
+    """Hash of the points and labels int16 [N] in the class set ``name`` of a stored scene or drive.
+
+    :class:`SceneError` if the file is absent or damaged, if it lacks this class set, or if its points differ from their
+    hash.
+    """
+    path = Path(path)
+    metadata = load_metadata(path)
+    with safe_open(path, "np") as file:
+        if f"labels.{name}" not in file.keys():
+            raise SceneError(path.stem, path, f"has no labels of {name}")
+        labels, coords = file.get_tensor(f"labels.{name}"), file.get_tensor("coords")
+    if coords_hash(coords) != metadata["coords_sha256"]:
+        raise SceneError(path.stem, path, "points differ from the recorded hash; preprocess again")
+    return metadata["coords_sha256"], labels
