@@ -55,6 +55,36 @@ def test_iou_equals_sets_and_leaves_its_input_alone(first, second):
     a, b = pack(first, "a"), pack(second, "b")
     overlap = region_iou(a, b)
     assert overlap.shape == (len(first), len(second))
-    assert overlap.tolist() == [[iou(x, y) for y in second] for x in first]
+    assert overlap.toarray().tolist() == [[iou(x, y) for y in second] for x in first]
     assert [a.region(k).tolist() for k in range(len(a))] == first
     assert [b.region(k).tolist() for k in range(len(b))] == second
+
+
+frame = st.tuples(st.lists(region, max_size=4), st.lists(region, max_size=4), st.lists(region, max_size=3))
+
+
+@settings(max_examples=100, deadline=None)
+@given(frames=st.lists(frame, max_size=4), high=st.tuples(bound, bound), cascade=st.booleans())
+def test_a_drive_is_fused_like_its_keyframes_one_by_one(frames, high, cascade):
+    """Regions of a drive lie in one keyframe each, whose points are a range of the drive's."""
+
+    def packed(regions, name):
+        texts = [f"{name} {k}" for k in range(len(regions))]
+        return from_regions("scene-0001", "hash", N_POINTS * max(len(frames), 1), texts, texts, regions)
+
+    def shifted(k, source):
+        return [[point + k * N_POINTS for point in region] for region in frames[k][source]]
+
+    def fused(sources):
+        first, *others = (packed(regions, name) for name, regions in zip("abc", sources, strict=True))
+        result = fuse(first, others, high, (0.0, 0.0), cascade)
+        return [(name.rsplit("_", 1)[0], result.region(k).tolist()) for k, name in enumerate(result.names)]
+
+    keyframes = range(len(frames))
+    whole = fused([[region for k in keyframes for region in shifted(k, source)] for source in range(3)])
+    # Sorted by what they were added by; within that, the order is that of the keyframes.
+    parts = [pair for k in keyframes for pair in fused([shifted(k, source) for source in range(3)])]
+    added = [[pair for pair in parts if pair[0] == name] for name in ("app_1", "app_2")]
+    own = [pair[1] for pair in parts if not pair[0].startswith("app_")]
+    assert [pair[1] for pair in whole] == own + [pair[1] for pairs in added for pair in pairs]
+    assert [pair[0] for pair in whole[len(own) :]] == [pair[0] for pairs in added for pair in pairs]

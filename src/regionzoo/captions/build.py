@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +12,19 @@ import numpy as np
 from regionzoo.artifacts import replaced_folder
 from regionzoo.captions.associate import project, region_points
 from regionzoo.captions.captioner import Captioner, CaptionerSettings
-from regionzoo.captions.fuse import fuse
-from regionzoo.captions.store import RegionCaptions, from_regions, load_captions, save_captions
-from regionzoo.errors import SceneError, UserError
+from regionzoo.captions.fuse import fuse, next_source
+from regionzoo.captions.sets import SUFFIX, Progress, captioning_statistics, made, statistics, write_set
+from regionzoo.captions.store import RegionCaptions, from_regions, load_captions
+from regionzoo.errors import SceneError
 from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames, require_frames
-from regionzoo.scenes.shards import run_all
 from regionzoo.scenes.store import load_metadata, load_scene
-
-SUFFIX = ".safetensors"
-
-Progress = Callable[[int, int], None]
-"""Called after each scene with (scenes done, scenes in all)."""
-
-
-@dataclass(frozen=True)
-class _Captioned:
-    """What one scene adds to the summary."""
-
-    sizes: np.ndarray
-    covered: int
-    n_points: int
-    texts: frozenset[str]
-    frames: int = 0
-    lost_frames: int = 0
-    off_interval: bool = False
-    without_points: int = 0
-    offered: tuple[int, ...] = ()
-    added: tuple[int, ...] = ()
 
 
 def build_regions(
     scenes_dir: str | Path,
     raw_root: str | Path,
     scene_ids: Sequence[str],
-    captioner: CaptionerSettings,
+    captioner: CaptionerSettings[Frame],
     frame_interval: int,
     swap_xy_scale: bool,
     out_dir: str | Path,
@@ -66,18 +44,11 @@ def build_regions(
     """
     task = partial(_caption_scene, Path(scenes_dir), Path(raw_root), captioner, frame_interval, swap_xy_scale)
     with replaced_folder(out_dir) as folder:
-        done = run_all(partial(_save, task, folder), scene_ids, workers, "captions", progress)
+        done = write_set(task, folder, scene_ids, workers, progress)
         off_interval = sum(scene.off_interval for scene in done)
         with_frames = sum(scene.frames > 0 for scene in done)
         require_frames(Path(raw_root), len(scene_ids), with_frames, off_interval, frame_interval, "captions")
-    return _statistics(done) | {
-        "captioner": captioner.make().identity,
-        "frames": sum(scene.frames for scene in done),
-        "frames_without_pose": sum(scene.lost_frames for scene in done),
-        "scenes_without_frames": sum(scene.frames == 0 for scene in done) - off_interval,
-        "scenes_off_interval": off_interval,
-        "regions_without_points": sum(scene.without_points for scene in done),
-    }
+    return captioning_statistics(done, captioner)
 
 
 def fuse_sets(
@@ -101,16 +72,16 @@ def fuse_sets(
     folders = [Path(primary_dir), *map(Path, supplementary_dirs)]
     task = partial(_fuse_scene, Path(scenes_dir), folders, tuple(iou_high), tuple(iou_low), cascade)
     with replaced_folder(out_dir) as folder:
-        done = run_all(partial(_save, task, folder), scene_ids, workers, "captions", progress)
+        done = write_set(task, folder, scene_ids, workers, progress)
     sources = range(len(supplementary_dirs))
-    return _statistics(done) | {
+    return statistics(done) | {
         "regions_offered": [sum(scene.offered[k] for scene in done) for k in sources],
         "regions_added": [sum(scene.added[k] for scene in done) for k in sources],
     }
 
 
 def caption_frames(
-    coords: np.ndarray, frames: Sequence[Frame], captioner: Captioner, swap_xy_scale: bool
+    coords: np.ndarray, frames: Sequence[Frame], captioner: Captioner[Frame], swap_xy_scale: bool
 ) -> tuple[list[str], list[str], list[np.ndarray], int]:
     """(names, texts, point ids, number of regions without points) of the frames of a scan with vertices ``coords``."""
     names: list[str] = []
@@ -133,18 +104,17 @@ def caption_frames(
     return names, texts, regions, dropped
 
 
-@cache
-def _made(captioner: CaptionerSettings) -> Captioner:
-    """One captioner a process, whatever the number of scenes."""
-    return captioner.make()
-
-
 def _caption_scene(
-    scenes_dir: Path, raw_root: Path, captioner: CaptionerSettings, interval: int, swap_xy_scale: bool, scene_id: str
+    scenes_dir: Path,
+    raw_root: Path,
+    captioner: CaptionerSettings[Frame],
+    interval: int,
+    swap_xy_scale: bool,
+    scene_id: str,
 ) -> tuple[RegionCaptions, dict[str, Any]]:
     scene = load_scene(scenes_dir / f"{scene_id}{SUFFIX}")
     frames = _frames(raw_root, scene_id, interval)
-    names, texts, regions, dropped = caption_frames(scene.coords, frames.frames, _made(captioner), swap_xy_scale)
+    names, texts, regions, dropped = caption_frames(scene.coords, frames.frames, made(captioner), swap_xy_scale)
     captions = from_regions(scene_id, scene.coords_sha256, len(scene), names, texts, regions)
     return captions, {
         "frames": len(frames.frames),
@@ -173,37 +143,6 @@ def _fuse_scene(
     vertices = load_metadata(scenes_dir / f"{scene_id}{SUFFIX}")["coords_sha256"]
     primary, *others = (load_captions(folder / f"{scene_id}{SUFFIX}", vertices) for folder in folders)
     fused = fuse(primary, others, iou_high, iou_low, cascade)
-    appended = fused.names[len(primary) :]
-    added = [sum(name.startswith(f"app_{k}_") for name in appended) for k in range(1, len(others) + 1)]
+    sources = range(next_source(primary), next_source(primary) + len(others))
+    added = [sum(name.startswith(f"app_{k}_") for name in fused.names) for k in sources]
     return fused, {"offered": tuple(map(len, others)), "added": tuple(added)}
-
-
-def _save(
-    task: Callable[[str], tuple[RegionCaptions, dict[str, Any]]], folder: Path, scene_id: str
-) -> _Captioned | UserError:
-    """Runs in a worker: errors are returned, because one that escapes would end the process."""
-    try:
-        captions, counts = task(scene_id)
-        save_captions(folder / f"{scene_id}{SUFFIX}", captions)
-    except UserError as error:
-        return error
-    return _Captioned(
-        sizes=np.diff(captions.offsets),
-        covered=len(np.unique(captions.point_ids)),
-        n_points=captions.n_points,
-        texts=frozenset(captions.texts),
-        **counts,
-    )
-
-
-def _statistics(done: Sequence[_Captioned]) -> dict[str, Any]:
-    sizes = np.concatenate([scene.sizes for scene in done]) if done else np.zeros(0, np.int64)
-    points = sum(scene.n_points for scene in done)
-    return {
-        "scenes": len(done),
-        "captions": len(sizes),
-        "captions_per_scene": len(sizes) / max(len(done), 1),
-        "points_per_caption_median": float(np.median(sizes)) if len(sizes) else 0.0,
-        "points_covered_share": sum(scene.covered for scene in done) / max(points, 1),
-        "unique_captions": len(frozenset().union(*(scene.texts for scene in done))),
-    }

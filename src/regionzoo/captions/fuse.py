@@ -15,15 +15,18 @@ EPSILON = 1e-6
 APPENDED = re.compile(r"app_(\d+)_")
 
 
-def region_iou(a: RegionCaptions, b: RegionCaptions) -> np.ndarray:
+def region_iou(a: RegionCaptions, b: RegionCaptions) -> sparse.coo_array:
     """float64 [len(a), len(b)]: size of intersection / (size of union + 1e-6) of the regions as sets of vertices.
 
-    A vertex listed twice in a region counts once. Exact: the sizes are a product of 0/1 incidence matrices.
+    A vertex listed twice in a region counts once. Exact: the sizes are a product of 0/1 incidence matrices. Only pairs
+    with a common vertex are stored: a drive has ten million pairs, nearly all of them from different keyframes.
     """
     first, second = _incidence(a), _incidence(b)
-    common = (first @ second.T).toarray().astype(np.float64)
+    common = (first @ second.T).tocoo()
     sizes_a, sizes_b = np.diff(first.indptr), np.diff(second.indptr)
-    return common / (sizes_a[:, None] + sizes_b[None, :] - common + EPSILON)
+    shared = common.data.astype(np.float64)
+    iou = shared / (sizes_a[common.row] + sizes_b[common.col] - shared + EPSILON)
+    return sparse.coo_array((iou, (common.row, common.col)), shape=common.shape)
 
 
 def _incidence(captions: RegionCaptions) -> sparse.csr_array:
@@ -59,15 +62,21 @@ def fuse(
             "iou_low; give one bound of each kind a source"
         )
     current = primary
-    start = 1 + max((int(found[1]) for found in map(APPENDED.match, primary.names) if found), default=0)
-    for k, (source, high, low) in enumerate(zip(supplementary, iou_high, iou_low, strict=True), start=start):
+    bounded = zip(supplementary, iou_high, iou_low, strict=True)
+    for k, (source, high, low) in enumerate(bounded, start=next_source(primary)):
         _check_same_vertices(primary, source)
         overlap = region_iou(current if cascade else primary, source)
-        # Without any region to compare with, the overlap is none.
-        highest = overlap.max(axis=0, initial=0.0)
+        # A region that shares no vertex with any other has no overlap.
+        highest = np.zeros(len(source))
+        np.maximum.at(highest, overlap.col, overlap.data)
         kept = np.flatnonzero((highest >= low) & (highest <= high) & (np.diff(source.offsets) > 0))
         current = _append(current, source, kept, k)
     return current
+
+
+def next_source(captions: RegionCaptions) -> int:
+    """The number of the next source that is added to a set: 1, or more if it is a fused set already."""
+    return 1 + max((int(found[1]) for found in map(APPENDED.match, captions.names) if found), default=0)
 
 
 def _check_same_vertices(primary: RegionCaptions, source: RegionCaptions) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from regionzoo.artifacts import stable_int
-from regionzoo.captions.captioner import Box, Region2D
+from regionzoo.captions.box_noise import jitter
+from regionzoo.captions.captioner import Region2D
 from regionzoo.captions.instances import INSTANCE_BASE, Instances
 from regionzoo.captions.windows import sliding_windows
 from regionzoo.captions.wording import (
@@ -115,7 +116,7 @@ class SimulatedCaptioner:
         for thing in things:
             rng = self._rng(scene_id, frame_name, thing.key)
             missed, renamed, mentioned = rng.random(3)
-            box = _jitter(thing.box, instances.label.shape, rng.normal(0.0, self.settings.box_noise, 4))
+            box = jitter(thing.box, instances.label.shape, rng.normal(0.0, self.settings.box_noise, 4))
             if missed < self.settings.miss_rate or not self._covers(thing, mentioned):
                 continue
             name = self._name(thing.nyu40, kinds, renamed, rng)
@@ -180,13 +181,3 @@ def _largest_kinds(said: Sequence[tuple[int, int, int]]) -> list[tuple[int, list
         total[name] = total.get(name, 0) + area
     # Sorting is stable: equal areas stay in the order of their largest object.
     return sorted(keys.items(), key=lambda item: -total[item[0]])
-
-
-def _jitter(box: Box, shape: tuple[int, int], noise: np.ndarray) -> Box:
-    """Move the edges by shares of the box' size and keep the result inside the image and not inverted."""
-    x_min, y_min, x_max, y_max = box
-    height, width = shape
-    along_x, along_y = x_max - x_min, y_max - y_min
-    left, right = np.clip(sorted((x_min + noise[0] * along_x, x_max + noise[2] * along_x)), 0, width)
-    top, bottom = np.clip(sorted((y_min + noise[1] * along_y, y_max + noise[3] * along_y)), 0, height)
-    return float(left), float(top), float(right), float(bottom)

@@ -106,6 +106,16 @@ def load_captions(path: str | Path, coords_sha256: str | None = None) -> RegionC
     return captions
 
 
+def load_region_points(path: str | Path, spans: Sequence[tuple[int, int]]) -> list[np.ndarray]:
+    """int32 point ids of the regions that have these parts of ``point_ids``, without reading the others.
+
+    The file must have been checked with :func:`load_captions` before; this looks at nothing else in it.
+    """
+    with safe_open(Path(path), "np") as file:
+        ids = file.get_slice("point_ids")
+        return [ids[start:stop] for start, stop in spans]
+
+
 def _problem(captions: RegionCaptions, coords_sha256: str | None) -> str | None:
     count, offsets, ids = len(captions.texts), captions.offsets, captions.point_ids
     if coords_sha256 is not None and coords_sha256 != captions.coords_sha256:

@@ -83,7 +83,7 @@ def template_sentence(nyu40: int, rng: np.random.Generator) -> str:
     """The class name in one of a few sentences: what a detector with templates writes."""
     noun = nouns()[nyu40]
     template = TEMPLATES[rng.integers(len(TEMPLATES))]
-    return template.format(thing=_with_article(noun), be="are" if noun in PLURAL_NOUNS else "is")
+    return template.format(thing=with_article(noun), be="are" if noun in PLURAL_NOUNS else "is")
 
 
 def grounded_phrase(nyu40: int, thing: Thing, color: Color, things: Sequence[Thing], rng: np.random.Generator) -> str:
@@ -101,12 +101,12 @@ def grounded_phrase(nyu40: int, thing: Thing, color: Color, things: Sequence[Thi
     count = sum(other.nyu40 == nyu40 for other in things)
     if form < 0.15 and count > 1 and nyu40 == thing.nyu40 and not _is_plural(noun):
         return _counted(noun, count)
-    phrase = _with_article(noun)
+    phrase = with_article(noun)
     others = [other for other in things if other.nyu40 not in STRUCTURE | {nyu40, thing.nyu40}]
     if form >= 0.75 and others:
         nearest = min(others, key=lambda other: (_distance(thing.box, other.box), other.key))
         relation = "with" if _holds(thing.box, nearest.box) else "next to"
-        phrase = f"{phrase} {relation} {_with_article(nouns()[nearest.nyu40])}"
+        phrase = f"{phrase} {relation} {with_article(nouns()[nearest.nyu40])}"
     return phrase
 
 
@@ -115,12 +115,12 @@ def image_caption(kinds: Sequence[tuple[int, int]], rng: np.random.Generator) ->
     "a couch and two tables in a room".
     """
     things = [_counted(_synonym(nyu40, rng), count) for nyu40, count in kinds]
-    return SCENES[rng.integers(len(SCENES))].format(things=_listed(things))
+    return SCENES[rng.integers(len(SCENES))].format(things=listed(things))
 
 
 def surface_caption(surfaces: Sequence[tuple[int, Color]]) -> str:
     """What it says where there is nothing but walls, floors and ceilings: "a white wall and a brown floor"."""
-    return _listed([_with_article(f"{color_word(color)} {nouns()[nyu40]}") for nyu40, color in surfaces])
+    return listed([with_article(f"{color_word(color)} {nouns()[nyu40]}") for nyu40, color in surfaces])
 
 
 def color_word(rgb: Color) -> str:
@@ -149,12 +149,12 @@ def _synonym(nyu40: int, rng: np.random.Generator) -> str:
 
 def _counted(noun: str, count: int) -> str:
     if count == 1 or _is_plural(noun):
-        return _with_article(noun)
+        return with_article(noun)
     return f"{NUMBERS.get(count, 'several')} {_plural(noun)}"
 
 
-def _listed(phrases: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+def listed(phrases: Sequence[str]) -> str:
+    """The phrases as "a", "a and b", "a, b and c"."""
     *front, last = phrases
     return f"{', '.join(front)} and {last}" if front else last
 
@@ -163,7 +163,8 @@ def _is_plural(noun: str) -> bool:
     return noun.split()[-1] in PLURAL_NOUNS
 
 
-def _with_article(noun: str) -> str:
+def with_article(noun: str) -> str:
+    """ "a chair", "an oven", "blinds"."""
     if _is_plural(noun):
         return noun
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
