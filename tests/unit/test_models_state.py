@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from checkpoint_layout import checkpoint
+from tiny_drives import shipped_settings
 
 from regionzoo.models.instance_types import InstanceSettings
 from regionzoo.models.network import RegionNet
 from regionzoo.models.settings import CaptionSettings, ModelSettings, Partition
+from regionzoo.text.class_prompts import class_prompts
+from regionzoo.text.table import TextTable
+from regionzoo.training.build import build_network
 
 UNET16 = (16, 32, 48, 64, 80, 96, 112)
 UNET32 = (32, 64, 96, 128, 160, 192, 224)
@@ -69,6 +74,24 @@ def test_parameters_of_each_module():
         for prefix in ("backbone_3d", "adapter", "binary_head", "task_head", "caption_head", "inst_head")
     }
     assert list(counts.values()) == [7_532_128, 44_016, 3_425_201, 10_240, 1, 182_837]
+
+
+@pytest.mark.parametrize("row", ["nuscenes_b12n3", "nuscenes_b10n5"])
+def test_the_rows_of_drives_build_the_original_network(row):
+    strings = tuple(sorted(class_prompts("nuscenes16", "identity")))
+    table = TextTable(strings, np.eye(16, 512, dtype=np.float32))
+    with torch.device("meta"):
+        net = build_network(shipped_settings(row, "paper"), table, "native")
+    ours = {key: list(value.shape) for key, value in net.state_dict().items()}
+    assert ours == checkpoint(NUSCENES, 4, 16, True, 128, 1, True) and len(ours) == 415
+    counts = {
+        prefix: sum(p.numel() for key, p in net.named_parameters() if key.startswith(prefix))
+        for prefix in ("backbone_3d", "adapter", "binary_head", "task_head", "caption_head")
+    }
+    assert list(counts.values()) == [30_155_968, 17_920, 12_799_137, 8_192, 1]
+    assert sum(counts.values()) == sum(p.numel() for p in net.parameters()) == 42_981_218
+    # AdamW sees the logit scale too.
+    assert [key for key, p in net.named_parameters() if not p.requires_grad] == ["task_head.cls_head.weight"]
 
 
 def test_types_and_what_is_trained():

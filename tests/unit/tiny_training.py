@@ -17,10 +17,10 @@ from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import Progress
-from regionzoo.training.dataset import TrainingScenes
 from regionzoo.training.distributed import World
 from regionzoo.training.loop import Trainer
 from regionzoo.training.optim import Optimizer
+from regionzoo.training.samples import training_scenes
 
 CPU = Runtime(device="cpu", threads=1)
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -49,7 +49,7 @@ def trainer(tiny: TinyRow, state: Path, epochs: int) -> Trainer:
     settings = with_recipe(tiny, epochs=epochs).settings
     table = load_table(tiny.text)
     network = build_network(settings, table, "native")
-    scenes = TrainingScenes(tiny.scenes, tiny.train_ids, tiny.captions, None, table, settings)
+    scenes = training_scenes(tiny.scenes, tiny.train_ids, tiny.captions, None, table, settings)
     return Trainer(
         network=network,
         optimizer=Optimizer(network, settings.recipe, settings.lr),

@@ -15,7 +15,7 @@ from regionzoo.classes import class_set
 from regionzoo.errors import SceneError
 from regionzoo.evaluation.predictions import REBUILD, SUFFIX, Variant, load_predictions
 from regionzoo.progress import Meter
-from regionzoo.scenes.store import load_scene
+from regionzoo.scenes.store import load_truth
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,18 @@ def count(
     points = 0
     with Meter(title, len(scene_ids)) as meter:
         for done, scene_id in enumerate(scene_ids, 1):
-            scene = load_scene(scenes / f"{scene_id}{SUFFIX}")
+            identity, truth = load_truth(scenes / f"{scene_id}{SUFFIX}", name)
             file = f"{scene_id}{SUFFIX}"
             if file not in sha256:
                 raise SceneError(scene_id, predictions, f"its manifest has no predictions for this scene; {REBUILD}")
-            found = load_predictions(predictions / file, scene.coords_sha256, len(scene), sha256[file])
+            found = load_predictions(predictions / file, identity, len(truth), sha256[file])
             if found.class_set != name:
                 raise SceneError(scene_id, predictions / file, f"predicts {found.class_set}, not {name}; {REBUILD}")
-            truth = scene.labels[name]
             for variant in variants:
                 pairs[variant] += count_pairs(truth, found.labels[variant], n, n)
             if found.is_base is not None:
                 counted = count_pairs(truth, found.is_base, n, 2)
                 binary = counted if binary is None else binary + counted
-            points += len(scene)
+            points += len(truth)
             meter.update(done)
     return Counts(pairs, binary, len(scene_ids), points)

@@ -58,10 +58,12 @@ class Batch:
 
     voxel_coords: int32 [V, 4], rows (scene, x, y, z) in voxels, unique, non-negative.
     spatial_shape: extent of the batch along x, y, z (``regionzoo.sparse.pyramid.spatial_shape``).
-    voxel_feats: float32 [V, C], mean of the points' features. v2p: int64 [N], voxel of each point.
+    voxel_feats: float32 [V, C], mean of the points' features, or those of one of them. v2p: int64 [N], voxel of each
+    point.
     point_offsets: int64 [B + 1]; scene b has the points ``point_offsets[b]:point_offsets[b + 1]``.
     labels: int64 [N], training column of each point (``Partition.train_labels``), -100 for none; or None.
     binary_labels: float32 [N], 1 base, 0 novel, -100 for none; or None.
+    voxel_labels: labels and binary_labels are [V], of voxels, and their losses are means over voxels (sweeps).
     points: float32 [N, 3] in metres, augmented but not elastically distorted; networks with instances need them.
     instances: what their head is to find; None in prediction and for other rows.
     """
@@ -77,6 +79,7 @@ class Batch:
     features: FeatureBatch | None = None
     points: Tensor | None = None
     instances: InstanceTargets | None = None
+    voxel_labels: bool = False
 
     def __len__(self) -> int:
         return len(self.point_offsets) - 1
@@ -91,6 +94,18 @@ class Batch:
     def num_points(self) -> int:
         """N."""
         return len(self.v2p)
+
+    @property
+    def label_voxels(self) -> Tensor:
+        """int64 [N] or, with ``voxel_labels``, [V]: the voxel that each label belongs to."""
+        return torch.arange(len(self.voxel_feats), device=self.v2p.device) if self.voxel_labels else self.v2p
+
+    @property
+    def point_binary(self) -> Tensor | None:
+        """float32 [N]: binary label of each point, which may be that of its voxel; None without labels."""
+        if self.binary_labels is None or not self.voxel_labels:
+            return self.binary_labels
+        return self.binary_labels.index_select(0, self.v2p)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The same batch on ``device``."""

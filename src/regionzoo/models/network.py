@@ -157,12 +157,12 @@ class RegionNet(nn.Module):
         logits = None
         if not self.settings.eval_only_text and batch.labels is not None:
             logits = self.task_head.train_logits(feats)
-            seg = segmentation_loss(logits, batch.v2p, batch.labels)
+            seg = segmentation_loss(logits, batch.label_voxels, batch.labels)
         if binary is not None and batch.binary_labels is not None:
-            binary_term = binary_loss(binary, batch.v2p, batch.binary_labels)
+            binary_term = binary_loss(binary, batch.label_voxels, batch.binary_labels)
         if self.settings.distill_weight:
             distill = self.settings.distill_weight * distill_loss(feats, batch.v2p, batch.features)
-        caption = self.caption_head(feats, batch.v2p, batch.captions, batch.binary_labels)
+        caption = self.caption_head(feats, batch.v2p, batch.captions, batch.point_binary)
         instance = InstanceLosses(zero, zero, zero)
         if self.inst_head is not None and batch.instances is not None:
             assert logits is not None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import types
-from typing import Annotated, Any, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from regionzoo.errors import UserError
 
@@ -20,6 +21,23 @@ Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0)]
+
+
+def _cell(value: Any) -> float | tuple[float, float, float]:
+    sizes = value if isinstance(value, list | tuple) else [value]
+    good = all(isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < math.inf for one in sizes)
+    if not good or len(sizes) not in (1, 3):
+        raise ValueError(f"expected metres, one number above 0 or one along each of x, y, z (given: {value!r})")
+    if len(sizes) == 1:
+        return float(sizes[0])
+    return float(sizes[0]), float(sizes[1]), float(sizes[2])
+
+
+# One check of both forms: a union would tell an error once for each.
+VoxelSize = Annotated[Any, PlainValidator(_cell)]
+ClassSetName = Literal["scannet20", "scannet200", "nuscenes16"]
+TAG = "~"
+"""First character of the tags of tagged unions: they are in the path of an error and are no keys."""
 
 
 class Settings(BaseModel):
@@ -52,10 +70,11 @@ class Settings(BaseModel):
 
 
 def _explain(model: type[BaseModel], item: Any) -> str:
-    path = [str(part) for part in item["loc"]]
+    whole = [str(part) for part in item["loc"]]
+    path = [part for part in whole if not part.startswith(TAG)]
     key = ".".join(path)
     if item["type"] == "extra_forbidden":
-        valid = _fields_at(model, path[:-1])
+        valid = _fields_at(model, whole[:-1])
         near = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.5)
         return f"{key}: unknown key" + (f"; did you mean '{near[0]}'?" if near else f"; valid: {', '.join(valid)}")
     if item["type"] == "missing":
@@ -69,7 +88,10 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
     """Names of the fields of the model that stands at ``path`` below ``model``."""
     current: Any = model
     for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
+        if part.startswith(TAG):
+            members = get_args(get_args(current)[0])
+            current = next(get_args(one)[0] for one in members if get_args(one)[1].tag == part)
+        elif isinstance(current, type) and issubclass(current, BaseModel):
             if part not in current.model_fields:
                 return []
             current = _strip(current.model_fields[part].annotation)
@@ -85,5 +107,8 @@ def _strip(annotation: Any) -> Any:
     if get_origin(annotation) is types.UnionType or str(get_origin(annotation)) == "typing.Union":
         return _strip(next(arg for arg in get_args(annotation) if arg is not type(None)))
     if get_origin(annotation) is Annotated:
-        return _strip(get_args(annotation)[0])
+        inner = get_args(annotation)[0]
+        # The members of a tagged union are told apart by what comes next in the path.
+        tagged = isinstance(inner, types.UnionType) or str(get_origin(inner)) == "typing.Union"
+        return annotation if tagged and get_origin(get_args(inner)[0]) is Annotated else _strip(inner)
     return annotation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from regionzoo.settings.base import Count, NonNegative, Positive, Seed, Settings, Share, Truth
+from regionzoo.settings.base import ClassSetName, Count, NonNegative, Positive, Seed, Settings, Share, Truth
 
 
 class RoomSizes(Settings):
@@ -17,37 +17,61 @@ class RoomSizes(Settings):
     seed: Seed
 
 
+class StreetSizes(Settings):
+    """Sizes of the synthetic streets: drives of each split, and keyframes (2 a second) of each drive."""
+
+    train_scenes: Count
+    val_scenes: Count
+    keyframes: Count
+    seed: Seed
+
+
+Version = Literal["v2", "v1.0-mini", "v1.0-trainval"]
+"""Release of a data set, which also says its format: ScanNet v2, or nuScenes v1.0."""
+Source = Literal["scannet", "synthetic-rooms", "nuscenes", "synthetic-streets"]
+"""Where data are from; written into every scene and beside every number."""
+
+
 class RawSettings(Settings):
-    """Where the raw tree of a data set comes from: ``root`` of real data, or else ``synthetic`` sizes."""
+    """Where the raw tree of a data set comes from: ``root`` of real data, or else ``synthetic`` sizes.
+
+    train_list, val_list: files that list the scenes of a split; None, for nuScenes: its official split.
+    """
 
     dataset: str
+    version: Version
     root: str | None
-    train_list: str
-    val_list: str
-    synthetic: RoomSizes | None
+    train_list: str | None
+    val_list: str | None
+    synthetic: RoomSizes | StreetSizes | None
 
 
 class PreprocessSettings(Settings):
     """Raw tree -> scene store. ``source`` is written into every scene and result."""
 
     dataset: str
-    source: Literal["scannet", "synthetic-rooms"]
-    train_list: str
-    val_list: str
+    version: Version
+    source: Source
+    train_list: str | None
+    val_list: str | None
     exclude: tuple[str, ...]
 
 
 class RegionSource(Settings):
-    """A captioner and the way in which its boxes become points."""
+    """A captioner and the way in which its boxes become points.
+
+    frame_interval: frames whose number is a multiple of it (nuScenes: keyframes of a drive, from 0). swap_xy_scale: the
+    original's slip in scaling ScanNet's pixels.
+    """
 
     dataset: str
     captioner: Literal["simulated"]
     style: Literal["template", "name", "grounded", "window"]
-    frame_interval: Count
     miss_rate: Share
     naming_noise: Share
     box_noise: NonNegative
-    swap_xy_scale: Truth
+    frame_interval: Count = 1
+    swap_xy_scale: Truth = False
 
 
 class RegionSettings(Settings):
@@ -102,7 +126,7 @@ class TextSettings(Settings):
     """Prompts of class sets and the texts of a caption set -> unit vectors."""
 
     dataset: str
-    classes: tuple[Literal["scannet20", "scannet200"], ...]
+    classes: tuple[ClassSetName, ...]
     captions: str
     encoder: str
     template: Literal["identity", "lseg", "simple"]

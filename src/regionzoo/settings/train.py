@@ -6,11 +6,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from regionzoo.settings.base import Count, NonNegative, Positive, Real, Seed, Settings, Share, Truth
+from regionzoo.settings.base import (
+    ClassSetName,
+    Count,
+    NonNegative,
+    Positive,
+    Real,
+    Seed,
+    Settings,
+    Share,
+    Truth,
+    VoxelSize,
+)
+from regionzoo.settings.data import Source
 
 
 class Recipe(Settings):
-    """Optimiser, schedule and batch. The batch is ``shards`` x ``scenes_per_shard``, whatever the process count."""
+    """Optimiser, schedule and batch. The batch is ``shards`` x ``scenes_per_shard``, whatever the process count.
+
+    voxel_size: metres, one number or one along each of x, y, z. max_points: more than these are cropped; None: never.
+    """
 
     optimizer: Literal["adam_onecycle", "adamw"]
     schedule: Literal["adam_onecycle", "cos_after_step", "poly"]
@@ -24,8 +39,8 @@ class Recipe(Settings):
     shards: Count
     scenes_per_shard: Count
     repeat: Count
-    voxel_size: Positive
-    max_points: Count
+    voxel_size: VoxelSize
+    max_points: Count | None
     amp: Truth
 
     @model_validator(mode="after")
@@ -66,13 +81,32 @@ class Augmentation(Settings):
     crop_step: Count
 
 
+class StreetAugmentation(Settings):
+    """Training augmentation of lidar sweeps, in the original's order.
+
+    flip: mirror x, y, both or neither, each as likely. rotate: about z. scale: x and y by a factor of at most this far
+    from 1. translate: metres, standard deviation along each axis. voxel_shift: voxel coordinates of a batch moved by 0
+    or 1 along each axis.
+    """
+
+    flip: Truth
+    rotate: Truth
+    scale: Share
+    translate: NonNegative
+    voxel_shift: Truth
+
+
 class CaptionLoss(Settings):
-    """Contrast of points with captions. ``weight`` 0 switches the loss off and leaves all else as it is."""
+    """Contrast of points with captions. ``weight`` 0 switches the loss off and leaves all else as it is.
+
+    gather: points are contrasted with the captions of all shards of the step, not of their own alone.
+    """
 
     ratio: Share
     weight: NonNegative
     pool: Literal["score", "feat"]
     novel_grad_only: Truth
+    gather: Truth = False
 
 
 class Classes(Settings):
@@ -85,7 +119,7 @@ class Classes(Settings):
     wraps their -100 to class 156 of ScanNet200, hair dryer, and the published numbers were made like that.
     """
 
-    set: Literal["scannet20", "scannet200"]
+    set: ClassSetName
     annotated: Truth = True
     novel: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
@@ -141,7 +175,7 @@ class TrainSettings(Settings):
 
     row: str
     dataset: str
-    source: Literal["scannet", "synthetic-rooms"]
+    source: Source
     scale: Literal["paper", "small"]
     seed: Seed
     classes: Classes
@@ -149,7 +183,7 @@ class TrainSettings(Settings):
     lr: Positive
     recipe: Recipe
     network: Network
-    augmentation: Augmentation
+    augmentation: Augmentation | StreetAugmentation
     caption: CaptionLoss
     distill: NonNegative
     instances: InstanceHead | None = None

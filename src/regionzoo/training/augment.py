@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import convolve1d, map_coordinates
 
 from regionzoo.settings.train import Augmentation, Elastic
+from regionzoo.training.voxels import VoxelSize
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ def augment(
     points: np.ndarray,
     colors: np.ndarray,
     settings: Augmentation,
-    voxel_size: float,
-    max_points: int,
+    voxel_size: VoxelSize,
+    max_points: int | None,
     rng: np.random.Generator,
 ) -> Augmented:
     """Apply the whole pipeline (reference: data section 4, step 7).
@@ -85,18 +86,19 @@ def elastic(points: np.ndarray, settings: Elastic, rng: np.random.Generator) -> 
 
 
 def crop(
-    voxels: np.ndarray, max_points: int, window: int, step: int, rng: np.random.Generator
+    voxels: np.ndarray, max_points: int | None, window: int, step: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a random window until at most ``max_points`` remain.
 
     voxels: float64 [N, 3], minimum 0. Returns the shifted coordinates of *all* points, which need not start at 0, and
-    the int64 positions of those kept. Nothing is cut while at most ``max_points`` points are there, whatever the
-    extent. The window shrinks in x and y only, by ``step`` (twice that while over a million points remain).
+    the int64 positions of those kept. Nothing is cut while at most ``max_points`` points are there (None: ever),
+    whatever the extent. The window shrinks in x and y only, by ``step`` (twice that while over a million
+    points remain).
     """
     scale = np.full(3, float(window))
     extent = voxels.max(axis=0) - voxels.min(axis=0)
     shifted, keep = voxels, np.ones(len(voxels), bool)
-    while (count := int(keep.sum())) > max_points:
+    while max_points is not None and (count := int(keep.sum())) > max_points:
         offset = np.minimum(scale - extent + 0.001, 0) * rng.random(3)
         shifted = voxels + offset
         keep = ((shifted >= 0) & (shifted < scale)).all(axis=1)

@@ -13,7 +13,7 @@ from regionzoo.models.settings import IGNORE
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
-from regionzoo.training.dataset import Item
+from regionzoo.training.items import Item, SweepItem
 
 
 def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
@@ -22,9 +22,8 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
     With a text table, the batch' captions are contrasted with each other: ``text_vectors`` are the unique captions of
     these items alone, as the original draws negatives within one process.
     """
-    counts = [len(item.origin) for item in items]
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    scene = np.repeat(np.arange(len(items)), counts)
+    offsets = _bounds([len(item.origin) for item in items])
+    scene = np.repeat(np.arange(len(items)), np.diff(offsets))
     coords = torch.from_numpy(np.column_stack([scene, np.concatenate([item.voxels for item in items])]))
     feats = torch.from_numpy(np.concatenate([item.feats for item in items]))
     voxel_coords, v2p, voxel_feats = voxelize(coords, feats)
@@ -42,6 +41,44 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
         points=feats[:, -3:].contiguous(),
         instances=_instances(items),
     )
+
+
+def collate_sweeps(
+    items: Sequence[SweepItem], table: TextTable | None = None, shift: tuple[int, int, int] = (0, 0, 0)
+) -> Batch:
+    """Concatenate B sweeps, which are voxelised already; labels belong to voxels.
+
+    table: as for :func:`collate`. shift: added to the voxel coordinates of all.
+    """
+    voxels = _bounds([len(item.voxels) for item in items])
+    offsets = _bounds([len(item.v2p) for item in items])
+    scene = np.repeat(np.arange(len(items)), np.diff(voxels))
+    cells = np.concatenate([item.voxels for item in items]) + np.array(shift)
+    coords = torch.from_numpy(np.column_stack([scene, cells]).astype(np.int32))
+    return Batch(
+        voxel_coords=coords,
+        spatial_shape=spatial_shape(coords),
+        voxel_feats=torch.from_numpy(np.concatenate([item.feats for item in items])),
+        v2p=torch.from_numpy(np.concatenate([item.v2p + start for item, start in zip(items, voxels, strict=False)])),
+        point_offsets=torch.from_numpy(offsets),
+        labels=_joined([item.labels for item in items]),
+        binary_labels=_joined([item.binary for item in items]),
+        captions=_captions(items, offsets, table) if table is not None else None,
+        voxel_labels=True,
+    )
+
+
+def caption_rows(items: Sequence[Item] | Sequence[SweepItem]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the text table that are the items' unique captions (int64 [U], ascending), and of which each is one.
+
+    The second is int64 [K], positions among the first, one a captioned region.
+    """
+    texts = np.array([text for item in items for text in item.texts], np.int64)
+    return np.unique(texts, return_inverse=True)
+
+
+def _bounds(counts: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _instances(items: Sequence[Item]) -> InstanceTargets | None:
@@ -76,13 +113,11 @@ def _features(items: Sequence[Item], offsets: np.ndarray) -> FeatureBatch | None
     )
 
 
-def _captions(items: Sequence[Item], offsets: np.ndarray, table: TextTable) -> CaptionBatch:
+def _captions(items: Sequence[Item] | Sequence[SweepItem], offsets: np.ndarray, table: TextTable) -> CaptionBatch:
     regions = [region + start for item, start in zip(items, offsets, strict=False) for region in item.regions]
-    texts = np.array([text for item in items for text in item.texts], np.int64)
-    unique, targets = np.unique(texts, return_inverse=True)
-    bounds = np.concatenate([[0], np.cumsum([len(region) for region in regions])]).astype(np.int64)
+    unique, targets = caption_rows(items)
     return CaptionBatch(
-        offsets=torch.from_numpy(bounds),
+        offsets=torch.from_numpy(_bounds([len(region) for region in regions])),
         point_ids=torch.from_numpy(np.concatenate(regions) if regions else np.zeros(0, np.int64)),
         targets=torch.from_numpy(targets),
         text_vectors=torch.from_numpy(table.vectors[unique]),

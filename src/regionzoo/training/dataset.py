@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,17 @@ import numpy as np
 from regionzoo.captions.store import RegionCaptions, load_captions
 from regionzoo.errors import UserError
 from regionzoo.features.store import load_chunk, load_index
+from regionzoo.models.batch import Batch
 from regionzoo.scenes.instances import instance_ids
 from regionzoo.scenes.store import Scene, load_scene
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.augment import Augmented, augment
+from regionzoo.training.collate import collate
 from regionzoo.training.instances import ItemInstances, item_instances
+from regionzoo.training.items import Item
 from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
+from regionzoo.training.voxels import VoxelSize
 
 # Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
 # ScanNet in every process would take 5 GB each.
@@ -26,35 +30,12 @@ KEPT_SCENES = 128
 MAX_REDRAWS = 20
 
 
-@dataclass(frozen=True)
-class Item:
-    """One scene as the network takes it, n points.
-
-    voxels: int64 [n, 3], non-negative. feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
-    origin: int64 [n] positions in the stored scene. labels: int64 [n] training labels, binary: float32 [n]; both None
-    where no label may be seen. regions: point positions (int64, among the n) of each surviving caption; texts: rows of
-    the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of distillation, or None.
-    instances: what an instance head is to find; None for rows without one.
-    """
-
-    scene_id: str
-    voxels: np.ndarray
-    feats: np.ndarray
-    origin: np.ndarray
-    labels: np.ndarray | None
-    binary: np.ndarray | None
-    regions: tuple[np.ndarray, ...]
-    texts: tuple[int, ...]
-    features: tuple[np.ndarray, np.ndarray] | None
-    instances: ItemInstances | None = None
-
-
 def normalised_colors(scene: Scene) -> np.ndarray:
     """float32 [N, 3] in [-1, 1]."""
     return (scene.colors.astype(np.float32) / 127.5 - 1).astype(np.float32)
 
 
-def evaluation_item(scene: Scene, voxel_size: float) -> Item:
+def evaluation_item(scene: Scene, voxel_size: VoxelSize) -> Item:
     """The scene as it is: no augmentation, crop or shuffle; labels are left to the evaluator."""
     points = scene.centred()
     voxels = points.astype(np.float64) / voxel_size
@@ -135,6 +116,10 @@ class TrainingScenes:
             f"{self.scenes_dir}: {MAX_REDRAWS} scenes had no {wanted} in the crop window; check crop_window"
         )
 
+    def collate(self, items: Sequence[Item], table: TextTable | None, place: tuple[int, int, int]) -> Batch:
+        """One batch of items; nothing is drawn for a batch of rooms, so its (epoch, step, shard) changes nothing."""
+        return collate(items, table)
+
     def _draw(self, scene_id: str, seed: list[int]) -> Item:
         settings, rng = self.settings, np.random.default_rng(seed)
         scene, captions, texts = self._load(scene_id)
@@ -197,7 +182,7 @@ class TrainingScenes:
         return positions[positions >= 0], feats[positions >= 0]
 
 
-def choose_captions(captions: RegionCaptions, ratio: float, rng: np.random.Generator) -> np.ndarray:
+def choose_captions(captions: Sized, ratio: float, rng: np.random.Generator) -> np.ndarray:
     """int64 positions of max(1, int(ratio * K)) captions, without replacement; none if the scene has none."""
     if not len(captions):
         return np.zeros(0, np.int64)

@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,10 +23,12 @@ from regionzoo.progress import Meter
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.checkpoint import Progress, load_state, save_state
-from regionzoo.training.collate import collate
-from regionzoo.training.dataset import TrainingScenes, epoch_order, step_samples, steps_per_epoch
+from regionzoo.training.collate import caption_rows
+from regionzoo.training.dataset import epoch_order, step_samples, steps_per_epoch
 from regionzoo.training.distributed import World, sum_over_world, wait_for_all
+from regionzoo.training.gather import with_captions_of_all
 from regionzoo.training.optim import Optimizer, rates
+from regionzoo.training.samples import Samples
 from regionzoo.training.scaler import LossScaler
 
 TERMS = ("loss", "seg", "binary", "caption", "distill", "offset", "mask", "iou")
@@ -35,18 +38,23 @@ HISTORY = ("epoch", "steps", "lr", "skipped_steps", *TERMS, "seconds")
 
 @dataclass(frozen=True)
 class Shard:
-    """One process' share of a step in the original: its number and its batch."""
+    """One process' share of a step in the original: its number and its batch.
+
+    texts: int64 [U], rows of the text table that the batch' unique captions are; None if they are not gathered.
+    """
 
     number: int
     batch: Batch
+    texts: np.ndarray | None = None
 
 
 class EpochSteps(Dataset[list[Shard]]):
     """The steps of an epoch: entry ``i`` holds this process' shards of step ``i``."""
 
-    def __init__(self, scenes: TrainingScenes, table: TextTable | None, epoch: int, here: World) -> None:
+    def __init__(self, scenes: Samples, table: TextTable | None, epoch: int, here: World) -> None:
         recipe = scenes.settings.recipe
         self.scenes, self.table, self.epoch, self.recipe = scenes, table, epoch, recipe
+        self.gather = scenes.settings.caption.gather
         self.order = epoch_order(scenes.settings.seed, epoch, len(scenes))
         self.shards = list(here.mine(recipe.shards))
         self.steps = steps_per_epoch(len(scenes), recipe.shards * recipe.scenes_per_shard)
@@ -56,10 +64,12 @@ class EpochSteps(Dataset[list[Shard]]):
 
     def __getitem__(self, step: int) -> list[Shard]:
         samples = step_samples(self.order, step, self.recipe.shards, self.recipe.scenes_per_shard)
-        return [
-            Shard(number, collate([self.scenes.item(self.epoch, int(k)) for k in samples[number]], self.table))
-            for number in self.shards
-        ]
+        return [self._shard(step, number, samples[number]) for number in self.shards]
+
+    def _shard(self, step: int, number: int, samples: np.ndarray) -> Shard:
+        items = [self.scenes.item(self.epoch, int(k)) for k in samples]
+        batch = self.scenes.collate(items, self.table, (self.epoch, step, number))
+        return Shard(number, batch, caption_rows(items)[0] if self.gather else None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class Trainer:
 
     network: RegionNet
     optimizer: Optimizer
-    scenes: TrainingScenes
+    scenes: Samples
     table: TextTable | None
     settings: TrainSettings
     state_path: Path
@@ -116,7 +126,8 @@ class Trainer:
         sums = torch.zeros(len(TERMS), dtype=torch.float64)
         skipped = 0
         steps = EpochSteps(self.scenes, self.table, epoch, self.here)
-        for shards in self._loader(steps):
+        for own in self._loader(steps):
+            shards = self._with_negatives(own)
             now = rates(self.settings.recipe, self.settings.lr, done, epoch, total)
             self.optimizer.set_rates(now)
             terms = self._gradients(shards, scaler, epoch, done)
@@ -144,6 +155,14 @@ class Trainer:
     def _loader(self, steps: EpochSteps) -> Iterator[list[Shard]]:
         # Items depend on (seed, epoch, sample) alone, so workers change the speed and nothing else.
         return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
+
+    def _with_negatives(self, shards: list[Shard]) -> list[Shard]:
+        """The shards with the captions of all of the step's, where the row says so. Every process takes part."""
+        if self.table is None or not self.settings.caption.gather:
+            return shards
+        rows = [shard.texts for shard in shards if shard.texts is not None]
+        joined = with_captions_of_all([shard.batch for shard in shards], rows, self.table, self.here)
+        return [replace(shard, batch=batch) for shard, batch in zip(shards, joined, strict=True)]
 
     def _gradients(self, shards: list[Shard], scaler: LossScaler, epoch: int, step: int) -> torch.Tensor:
         """Mean gradient over all shards of all processes into the optimiser; returns float32 [terms], mean losses."""
