@@ -70,7 +70,7 @@ def _top(
 
 @app.command(rich_help_panel=STAGES)
 def raw(settings: SettingsJson, out: Out, manifest: Manifest, workers: Workers = 1) -> None:
-    """Link the raw tree of a data set, generating synthetic rooms if no root is set, and write its manifest."""
+    """Link the raw tree of a data set, generating synthetic scenes if no root is set, and write its manifest."""
     from regionzoo.settings.data import RawSettings
     from regionzoo.stages import raw as stage
 

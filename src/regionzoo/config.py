@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Discriminator, Tag, model_validator
 
 from regionzoo.errors import UserError
 from regionzoo.references import check_names
-from regionzoo.settings.base import Count, NonNegative, Positive, Seed, Settings
+from regionzoo.settings.base import Count, NonNegative, Positive, Seed, Settings, VoxelSize
 from regionzoo.settings.data import (
     FeatureSettings,
     FeatureSource,
@@ -23,7 +23,10 @@ from regionzoo.settings.data import (
     RegionSettings,
     RegionSource,
     RoomSizes,
+    Source,
+    StreetSizes,
     TextSettings,
+    Version,
 )
 from regionzoo.settings.train import (
     Augmentation,
@@ -35,6 +38,7 @@ from regionzoo.settings.train import (
     Published,
     Recipe,
     RowTraining,
+    StreetAugmentation,
     TablesSettings,
     TrainSettings,
 )
@@ -43,12 +47,24 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class DatasetParams(Settings):
-    """Section ``data.<dataset>``."""
+    """Section ``data.<dataset>``. Without lists (nuScenes alone) the official split of the version is taken."""
 
+    version: Version
     root: str | None
-    train_list: str
-    val_list: str
+    train_list: str | None
+    val_list: str | None
     exclude: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _lists_fit(self) -> Self:
+        if self.version == "v2" and (self.train_list is None or self.val_list is None):
+            raise ValueError("train_list and val_list must be given: ScanNet's splits come as files")
+        return self
+
+    @property
+    def drives(self) -> bool:
+        """Whether its scenes are drives with lidar and cameras (nuScenes), not scanned rooms (ScanNet)."""
+        return self.version != "v2"
 
 
 class RowEvaluation(Settings):
@@ -102,7 +118,7 @@ class SmallRecipe(Settings):
     shards: Count
     scenes_per_shard: Count
     repeat: Count
-    voxel_size: Positive
+    voxel_size: VoxelSize
     step_epoch: Seed = 50
 
 
@@ -128,6 +144,27 @@ class SmallInstanceHead(Settings):
     min_mask_points: Count
 
 
+def _sizes_of(value: Any) -> str:
+    return (
+        "~streets" if isinstance(value, StreetSizes) or (isinstance(value, dict) and "keyframes" in value) else "~rooms"
+    )
+
+
+def _augmentation_of(value: Any) -> str:
+    streets = isinstance(value, StreetAugmentation) or (isinstance(value, dict) and "voxel_shift" in value)
+    return "~streets" if streets else "~rooms"
+
+
+# Tagged, so that a misspelt key is told once, for the model that it was meant for.
+Sizes = Annotated[
+    Annotated[RoomSizes, Tag("~rooms")] | Annotated[StreetSizes, Tag("~streets")], Discriminator(_sizes_of)
+]
+AnyAugmentation = Annotated[
+    Annotated[Augmentation, Tag("~rooms")] | Annotated[StreetAugmentation, Tag("~streets")],
+    Discriminator(_augmentation_of),
+]
+
+
 class Small(Settings):
     """Section ``scales.small``: recipes, models and instance heads by name."""
 
@@ -150,14 +187,14 @@ class Params(Settings):
     seed: Seed
     scale: Literal["auto", "small", "paper"]
     data: dict[str, DatasetParams]
-    synthetic: dict[str, RoomSizes]
+    synthetic: dict[str, Sizes]
     region_sources: dict[str, RegionSource]
     caption_sets: dict[str, FuseSettings]
     text: dict[str, TextSettings]
     feature_sources: dict[str, FeatureSource]
     recipes: dict[str, Recipe]
     models: dict[str, Network]
-    augmentations: dict[str, Augmentation]
+    augmentations: dict[str, AnyAugmentation]
     instance_heads: dict[str, Annotated[InstanceHead | None, BeforeValidator(_none_if_empty)]]
     rows: dict[str, Row]
     shared_rows: dict[str, SharedRow]
@@ -181,8 +218,10 @@ class Params(Settings):
             return "small" if self.is_synthetic(dataset) else "paper"
         return self.scale
 
-    def source(self, dataset: str) -> Literal["scannet", "synthetic-rooms"]:
+    def source(self, dataset: str) -> Source:
         """The name of the data source that is written beside every number."""
+        if self.data[dataset].drives:
+            return "synthetic-streets" if self.is_synthetic(dataset) else "nuscenes"
         return "synthetic-rooms" if self.is_synthetic(dataset) else "scannet"
 
     def raw(self, dataset: str) -> RawSettings:
@@ -190,6 +229,7 @@ class Params(Settings):
         data = self.data[dataset]
         return RawSettings(
             dataset=dataset,
+            version=data.version,
             root=data.root,
             train_list=data.train_list,
             val_list=data.val_list,
@@ -201,6 +241,7 @@ class Params(Settings):
         data = self.data[dataset]
         return PreprocessSettings(
             dataset=dataset,
+            version=data.version,
             source=self.source(dataset),
             train_list=data.train_list,
             val_list=data.val_list,

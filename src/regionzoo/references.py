@@ -49,6 +49,7 @@ def check_names(params: Params) -> None:
         _known(row.train.augmentation, params.augmentations, f"{where}.train.augmentation", "augmentation")
         _known(row.train.instances, params.instance_heads, f"{where}.train.instances", "instance head")
         _check_classes(row.train.classes, f"{where}.train.classes")
+        _check_kind(params, row, where)
         if row.train.distill and params.feature_sources[row.features].provider == "none":
             raise ValueError(f"{where}.train.distill: needs a feature source, and '{row.features}' provides nothing")
         if params.instance_heads[row.train.instances] is not None and not (
@@ -84,6 +85,30 @@ def _check_data(params: Params) -> None:
     for key, dataset in params.data.items():
         if dataset.root is None and key not in params.synthetic:
             raise ValueError(f"data.{key}.root is null and synthetic.{key} is missing")
+        if key in params.synthetic and hasattr(params.synthetic[key], "keyframes") != dataset.drives:
+            kind = "streets (with keyframes)" if dataset.drives else "rooms (with vertex_spacing)"
+            raise ValueError(f"synthetic.{key}: expected sizes of {kind} for version {dataset.version}")
+    for key, source in params.region_sources.items():
+        if params.data[source.dataset].drives and (source.style == "template" or source.swap_xy_scale):
+            raise ValueError(f"region_sources.{key}: style template and swap_xy_scale are for ScanNet alone")
+
+
+def _check_kind(params: Params, row: Row, where: str) -> None:
+    """Rooms and drives differ in their points: colours or intensity, classes, ways to augment."""
+    drives = params.data[row.dataset].drives
+    kind = "nuScenes drives" if drives else "ScanNet rooms"
+    if (row.train.classes.set == "nuscenes16") != drives:
+        raise ValueError(f"{where}.train.classes.set: {row.train.classes.set} is not for {kind}")
+    if hasattr(params.augmentations[row.train.augmentation], "voxel_shift") != drives:
+        raise ValueError(f"{where}.train.augmentation: '{row.train.augmentation}' is not for {kind}")
+    channels = 4 if drives else 6
+    if params.models[row.train.model].in_channels != channels:
+        raise ValueError(f"{where}.train.model: '{row.train.model}' must have in_channels {channels} for {kind}")
+    if (params.recipes[row.train.recipe].max_points is None) != drives:
+        told = "null: sweeps are not cropped" if drives else "a number"
+        raise ValueError(f"{where}.train.recipe: max_points of '{row.train.recipe}' must be {told}")
+    if drives and params.feature_sources[row.features].provider != "none":
+        raise ValueError(f"{where}.features: there are no features for {kind}; name a source with provider none")
 
 
 def _check_inputs(params: Params, row: Row | SharedRow, where: str) -> None:

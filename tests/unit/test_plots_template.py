@@ -88,7 +88,7 @@ def test_dvc_reads_the_chart_templates(repository: Path, name: str) -> None:
     template = get_template(name, str(repository / ".dvc" / "plots"))
     assert template.has_anchor("data")
     text = json.dumps(template.content)
-    assert "synthetic rooms" in text and "data.source in metrics.json" in text
+    assert "synthetic scenes" in text and "data.source in metrics.json" in text
     # Bars and losses are read off from zero.
     assert '"zero": false' not in text
 

@@ -11,6 +11,7 @@ from regionzoo.artifacts import read_json, tree_hashes
 from regionzoo.errors import UserError
 from regionzoo.scenes.preprocess import PreprocessFailed, preprocess
 from regionzoo.scenes.raw_look import look, note_changes
+from regionzoo.scenes.raw_source import RoomSource
 from regionzoo.scenes.raw_tree import MANIFEST, STATE
 from regionzoo.scenes.synthetic import GENERATOR_VERSION
 from regionzoo.settings.data import PreprocessSettings, RawSettings, RoomSizes
@@ -24,7 +25,7 @@ def make(folder: Path) -> bytes:
     """Run the stage for two rooms; returns the manifest."""
     sizes = RoomSizes(train_scenes=1, val_scenes=1, frames=1, vertex_spacing=0.2, seed=0)
     chosen = RawSettings(
-        dataset="scannet", root=None, train_list=LISTS["train"], val_list=LISTS["val"], synthetic=sizes
+        dataset="scannet", version="v2", root=None, train_list=LISTS["train"], val_list=LISTS["val"], synthetic=sizes
     )
     stage.run(chosen, folder / "raw", folder / MANIFEST, 1)
     return (folder / MANIFEST).read_bytes()
@@ -83,7 +84,7 @@ def test_lost_and_broken_keys_lists_and_folders(tmp_path: Path) -> None:
 
 def scenes_of(folder: Path, out: Path) -> None:
     chosen = PreprocessSettings(
-        dataset="scannet", source="scannet", train_list=LISTS["train"], val_list=LISTS["val"], exclude=()
+        dataset="scannet", version="v2", source="scannet", train_list=LISTS["train"], val_list=LISTS["val"], exclude=()
     )
     preprocess_stage.run(chosen, folder / "raw", out, out.with_suffix(".manifest.json"), out.with_name("work"), 1)
 
@@ -93,7 +94,12 @@ def real(tmp_path: Path) -> Path:
     """``data/scannet`` over a small real-layout tree."""
     write_tree(tmp_path / "user", train=2, val=1)
     chosen = RawSettings(
-        dataset="scannet", root=str(tmp_path / "user"), train_list=LISTS["train"], val_list=LISTS["val"], synthetic=None
+        dataset="scannet",
+        version="v2",
+        root=str(tmp_path / "user"),
+        train_list=LISTS["train"],
+        val_list=LISTS["val"],
+        synthetic=None,
     )
     stage.run(chosen, tmp_path / "data" / "raw", tmp_path / "data" / MANIFEST, 1)
     return tmp_path / "data"
@@ -118,7 +124,7 @@ def test_every_scene_is_held_to_the_manifest(tmp_path: Path, edited: str | None)
 
     def run() -> None:
         folders = (tmp_path / "scenes", tmp_path / "work")
-        preprocess(tmp_path / "user", "scannet", LISTS, (), *folders, workers=2, expected=expected)
+        preprocess(RoomSource.open(tmp_path / "user", "scannet", LISTS), "scannet", *folders, 2, expected=expected)
 
     scan = tmp_path / "user" / "scans" / "scene0001_00"
     if edited is None:
@@ -136,7 +142,6 @@ def test_an_edited_label_table_concerns_every_scene(tmp_path: Path) -> None:
     table = tmp_path / "user" / "scannetv2-labels.combined.tsv"
     table.write_bytes(table.read_bytes().replace(b"\r\n", b"\n"))
     with pytest.raises(PreprocessFailed, match=r"scannetv2-labels\.combined\.tsv: is not what") as caught:
-        preprocess(
-            tmp_path / "user", "scannet", LISTS, (), tmp_path / "s", tmp_path / "w", workers=1, expected=expected
-        )
+        source = RoomSource.open(tmp_path / "user", "scannet", LISTS)
+        preprocess(source, "scannet", tmp_path / "s", tmp_path / "w", expected=expected)
     assert len(caught.value.summary.failed) == 3

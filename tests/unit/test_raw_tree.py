@@ -32,7 +32,12 @@ def age(path: Path) -> None:
 def make(folder: Path, root: Path, workers: int = 1) -> dict[str, str]:
     """Run the stage for a user's tree; returns the manifest's files."""
     chosen = RawSettings(
-        dataset="scannet", root=str(root), train_list=LISTS["train"], val_list=LISTS["val"], synthetic=None
+        dataset="scannet",
+        version="v2",
+        root=str(root),
+        train_list=LISTS["train"],
+        val_list=LISTS["val"],
+        synthetic=None,
     )
     stage.run(chosen, folder / "raw", folder / MANIFEST, workers)
     return read_json(folder / MANIFEST)["files"]
@@ -231,7 +236,7 @@ def test_lists_decide_what_counts(root: Path, folder: Path) -> None:
     outside = folder.parent / "mine.txt"
     outside.write_text("scene0000_00\n")
     chosen = RawSettings(
-        dataset="scannet", root=str(root), train_list=str(outside), val_list=LISTS["val"], synthetic=None
+        dataset="scannet", version="v2", root=str(root), train_list=str(outside), val_list=LISTS["val"], synthetic=None
     )
     stage.run(chosen, folder / "raw", folder / MANIFEST, 1)
     assert not look(folder) and LISTS["train"] not in read_json(folder / MANIFEST)["files"]

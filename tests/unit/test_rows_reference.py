@@ -1,4 +1,4 @@
-"""Every indoor row of params.yaml at scale `paper` is the original's recipe, fact by fact."""
+"""Every row of params.yaml at scale `paper` is the original's recipe, fact by fact."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ INSTANCES: dict[str, tuple[Any, ...]] = {
     "scannet_inst_b13n4": ((5, 9, 12, 16), 0.5, 0.15, "feat", (58.2, 59.2, 57.2)),
     "scannet_inst_b10n7": ((3, 4, 6, 9, 10, 17, 18), 0.6, 0.2, "score", (40.6, 53.9, 32.5)),
     "scannet_inst_b8n9": ((9, 10, 11, 12, 14, 15, 16, 17, 18), 0.5, 0.2, "score", (46.8, 62.5, 37.4)),
+}
+# Rows of drives: novel classes | caption weight, ratio | captions | scores.
+DRIVES: dict[str, tuple[Any, ...]] = {
+    "nuscenes_b12n3": ((5, 6, 7), 0.6, (["nuscenes-kosmos", "nuscenes-detic"], [0.2]), (64.4, 75.8, 56.0)),
+    "nuscenes_b10n5": ((0, 5, 6, 7, 12), 0.5, (["nuscenes-kosmos", "nuscenes-sw"], [0.3]), (49.0, 75.8, 36.3)),
 }
 SHARED = {"scannet200_zs_unet32": "scannet_zs_unet32", "scannet200_zs_openscene_unet32": "scannet_zs_openscene_unet32"}
 
@@ -114,7 +119,13 @@ def test_the_instance_row_is_the_originals(params: Params, row: str) -> None:
         "adapter_layers": 2,
         "adapter_last_norm": True,
     }
-    assert train.caption.model_dump() == {"weight": weight, "ratio": ratio, "pool": pool, "novel_grad_only": True}
+    assert train.caption.model_dump() == {
+        "weight": weight,
+        "ratio": ratio,
+        "pool": pool,
+        "novel_grad_only": True,
+        "gather": False,
+    }
     assert sources(params, entry.captions) == KS
     table = params.text_table(entry.text)
     assert (table.encoder, table.template) == ("open_clip:ViT-B-16/openai", "identity")
@@ -177,13 +188,54 @@ def test_instance_rows_share_the_classes_of_semantic_rows(params: Params) -> Non
         assert partition_of(params.train(row).classes) == partition_of(params.train(semantic).classes)
 
 
+@pytest.mark.parametrize("row", DRIVES)
+def test_the_row_of_drives_is_the_originals(params: Params, row: str) -> None:
+    novel, ratio, captions, scores = DRIVES[row]
+    train, entry, recipe = params.train(row), params.rows[row], params.train(row).recipe
+    roles = partition_of(train.classes)
+    assert (roles.novel_idx, roles.ignore_idx) == (novel, (11,)) and train.classes.unlabelled_as is None
+    assert (recipe.optimizer, recipe.schedule, recipe.power, train.lr) == ("adamw", "poly", 0.9, 0.01)
+    assert (recipe.weight_decay, recipe.epochs, recipe.amp) == (0.01, 50, True)
+    assert (recipe.shards, recipe.scenes_per_shard, recipe.repeat, recipe.max_points) == (8, 4, 1, None)
+    assert recipe.voxel_size == (0.2, 0.2, 0.1)
+    assert train.network.model_dump() == {
+        "in_channels": 4,
+        "widths": (32, 64, 128, 256, 256),
+        "block_reps": 2,
+        "adapter_layers": 1,
+        "adapter_last_norm": True,
+    }
+    # Captions of all processes are contrasted, in these two rows alone.
+    assert train.caption.model_dump() == {
+        "weight": 0.5,
+        "ratio": ratio,
+        "pool": "score",
+        "novel_grad_only": True,
+        "gather": True,
+    }
+    assert {name for name in params.rows if params.rows[name].train.caption.gather} == set(DRIVES)
+    assert train.augmentation.model_dump() == {
+        "flip": True,
+        "rotate": True,
+        "scale": 0.05,
+        "translate": 0.1,
+        "voxel_shift": True,
+    }
+    assert sources(params, entry.captions) == captions
+    table = params.text_table(entry.text)
+    assert (table.encoder, table.template) == ("open_clip:ViT-B-16/openai", "identity")
+    assert (train.distill, train.instances) == (0.0, None)
+    published = params.published[row]
+    assert published.scores == dict(zip(("hIoU", "mIoU_base", "mIoU_novel"), scores, strict=True))
+    assert params.evaluate(row).protocol == published.protocol == "regionplc-base/1"
+    assert published.setting == f"B{len(roles.base_idx)}/N{len(novel)}"
+
+
 def test_fourteen_trainings_make_sixteen_rows(params: Params) -> None:
     assert len(params.published) == 16
     assert {row: params.weights_of(row) for row in params.shared_rows} == SHARED
-    # The two nuScenes rows are missing, with a training each.
-    assert set(params.published) - set(params.zoo_rows) == {"nuscenes_b12n3", "nuscenes_b10n5"}
-    assert set(params.zoo_rows) == {*FACTS, *INSTANCES, *SHARED}
-    assert len({params.weights_of(row) for row in params.zoo_rows}) == 12 and len(params.zoo_rows) == 14
+    assert set(params.published) == set(params.zoo_rows) == {*FACTS, *INSTANCES, *DRIVES, *SHARED}
+    assert len({params.weights_of(row) for row in params.zoo_rows}) == 14 and len(params.zoo_rows) == 16
 
 
 def test_annotation_free_scannet200_asks_for_186_names(params: Params) -> None:

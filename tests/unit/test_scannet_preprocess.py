@@ -27,6 +27,7 @@ from regionzoo.artifacts import tree_hashes
 from regionzoo.errors import UserError
 from regionzoo.scenes.preprocess import PreprocessFailed, PreprocessSummary, preprocess
 from regionzoo.scenes.raw_layout import is_raw_input
+from regionzoo.scenes.raw_source import RoomSource
 from regionzoo.scenes.scannet import ScanNetRoot, read_scene
 from regionzoo.scenes.shards import Died, run_shards
 from regionzoo.scenes.store import load_scene
@@ -34,8 +35,12 @@ from regionzoo.scenes.store import load_scene
 LISTS = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt"}
 
 
+def opened(root: Path, lists: dict[str, str] = LISTS, exclude: tuple[str, ...] = ()) -> RoomSource:
+    return RoomSource.open(root, "scannet", lists, exclude)
+
+
 def run(base: Path, workers: int = 1, exclude: tuple[str, ...] = (), **options) -> PreprocessSummary:
-    return preprocess(base / "raw", "scannet", LISTS, exclude, base / "out", base / "work", workers, **options)
+    return preprocess(opened(base / "raw", exclude=exclude), "scannet", base / "out", base / "work", workers, **options)
 
 
 def content(folder: Path) -> dict[str, tuple]:
@@ -163,7 +168,7 @@ def test_stale_work_is_done_again(tmp_path, change):
     if change == "work":
         with pytest.raises(UserError):
             load_scene(stored)
-    summary = preprocess(tmp_path / "raw", source, LISTS, (), tmp_path / "out", tmp_path / "work")
+    summary = preprocess(opened(tmp_path / "raw"), source, tmp_path / "out", tmp_path / "work")
     assert summary.kept == kept
     scene = load_scene(tmp_path / "out" / "scene0000_00.safetensors")
     assert np.array_equal(scene.coords, scenes["train"][0].coords)
@@ -189,10 +194,11 @@ def test_result_is_independent_of_the_way_there(tmp_path):
 KILLED_RUN = """
 import sys
 from regionzoo.scenes.preprocess import preprocess
+from regionzoo.scenes.raw_source import RoomSource
 if __name__ == "__main__":
     base = sys.argv[1]
     lists = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt"}
-    preprocess(base + "/raw", "scannet", lists, (), base + "/out", base + "/work", 2)
+    preprocess(RoomSource.open(base + "/raw", "scannet", lists), "scannet", base + "/out", base + "/work", 2)
 """
 
 
@@ -229,14 +235,14 @@ def test_test_split(tmp_path):
     write_scene(tmp_path / "raw", random_scene("scene0707_00"), scans="scans_test", annotated=False)
     (tmp_path / "raw" / "scannetv2_test.txt").write_text("scene0707_00\n")
     lists = LISTS | {"test": "scannetv2_test.txt"}
-    summary = preprocess(tmp_path / "raw", "scannet", lists, (), tmp_path / "out", tmp_path / "work")
+    summary = preprocess(opened(tmp_path / "raw", lists), "scannet", tmp_path / "out", tmp_path / "work")
     assert summary.scenes["test"] == 1 and summary.class_points["test"]["scannet20"].sum() == 0
 
 
 def test_same_folder_is_refused(tmp_path):
     write_tree(tmp_path / "raw", train=1, val=1)
     with pytest.raises(UserError, match="must be another one"):
-        preprocess(tmp_path / "raw", "scannet", LISTS, (), tmp_path / "out", tmp_path / "out")
+        preprocess(opened(tmp_path / "raw"), "scannet", tmp_path / "out", tmp_path / "out")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])

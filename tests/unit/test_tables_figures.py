@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 from table_results import REAL, metrics_value, write_plots_data, write_result
@@ -151,10 +152,21 @@ def test_rows(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inst = "novel: sofa, bookshelf, desk, toilet │ 58.2 / 59.2 / 57.2 │ results/scannet_inst_b13n4/metrics.json"
     assert inst in lines["scannet_inst_b13n4"]
     assert "│ 46.8 / 62.5 / 37.4 │ results/scannet_inst_b8n9/metrics.json" in lines["scannet_inst_b8n9"]
-    assert "nuScenes │ B10/N5 │ 49.0 / 75.8 / 36.3 │ not part of this version" in lines["nuscenes_b10n5"]
+    assert "novel: motorcycle, pedestrian, traffic_cone │ 64.4 / 75.8 / 56.0 │ results/" in lines["nuscenes_b12n3"]
     assert " - │ results/scannet_b15n4_nocaption/metrics.json" in lines["scannet_b15n4_nocaption"]
     params = load_params(repository / "params.yaml")
     assert {*params.rows, *params.shared_rows, *params.published} <= set(lines)
+
+
+def test_a_published_row_that_cannot_be_built_is_told(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = yaml.safe_load((repository / "params.yaml").read_text())
+    del plain["rows"]["nuscenes_b10n5"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    print_rows(tmp_path / "params.yaml")
+    line = next(line for line in capsys.readouterr().out.splitlines() if "nuscenes_b10n5" in line)
+    assert "nuScenes │ B10/N5 │ 49.0 / 75.8 / 36.3 │ not part of this version" in " ".join(line.split())
 
 
 def test_texts_of_rows() -> None:

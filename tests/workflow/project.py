@@ -35,14 +35,15 @@ ROW = "results/scannet_b15n4/metrics.json"
 
 KEPT = (
     "scannet_b15n4", "scannet_b15n4_nocaption", "scannet200_b170n30", "scannet_zs_openscene_unet32",
-    "scannet200_zs_openscene_unet32", "scannet_inst_b13n4",
+    "scannet200_zs_openscene_unet32", "scannet_inst_b13n4", "nuscenes_b12n3",
 )  # fmt: skip
 """One row of every kind: base-annotated, without captions, 200 classes, distilled, sharing another's weights, finding
-instances."""
+instances, of drives."""
 INSTANCE_ROW = "scannet_inst_b13n4"
 
 TINY: dict[str, Any] = {
     "synthetic.scannet": {"train_scenes": 3, "val_scenes": 2, "frames": 2, "vertex_spacing": 0.12, "seed": 1},
+    "synthetic.nuscenes": {"train_scenes": 2, "val_scenes": 1, "keyframes": 1, "seed": 1},
     "scales.small.features.chunks": 2,
     "scales.small.features.chunk_points": 200,
 }
@@ -120,7 +121,7 @@ def set_value(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def tiny(tree: dict[str, Any]) -> None:
-    """The few rows, few small rooms."""
+    """The few rows, few small rooms and streets."""
     shrink(tree)
     for dotted, value in TINY.items():
         set_value(tree, dotted, value)
@@ -146,7 +147,8 @@ class Project:
                 shutil.copy(source, target)
         shutil.copy(REPOSITORY / ".dvc" / ".gitignore", folder / ".dvc" / ".gitignore")
         # As shipped; the repository's own may have been built.
-        write_state(folder / "data" / "scannet" / STATE, NOTHING_BUILT)
+        for path in sorted((REPOSITORY / "data").glob(f"*/{STATE}")):
+            write_state(folder / "data" / path.parent.name / STATE, NOTHING_BUILT)
         project = cls(folder)
         project.edit(change)
         profile = folder / "workflow" / "profiles" / "default" / "config.yaml"

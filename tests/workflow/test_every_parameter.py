@@ -20,7 +20,9 @@ from regionzoo.errors import UserError
 
 # DVC's keys do not depend on values: it also names stages for values that the scale replaces, and Snakemake then has
 # nothing to do. So both scales are asked. A store of no features needs no settings, but is one of the features' stages.
-WIDER = {"features@none": ("scale", "scales.small.features", "scales.small.text", "seed")}
+WIDER = dict.fromkeys(
+    ("features@none", "features@nuscenes-none"), ("scale", "scales.small.features", "scales.small.text", "seed")
+)
 
 
 def settings(params: Params) -> dict[str, str]:

@@ -155,9 +155,10 @@ def test_the_repository_holds_no_built_result() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True)
     if tracked.returncode:
         pytest.skip("not a git checkout")
-    built = ("dvc.lock", ".snakemake/", "results/scannet", "data/", "workflow/codehash.json")
+    built = ("dvc.lock", ".snakemake/", "results/scannet", "results/nuscenes", "data/", "workflow/codehash.json")
     # DVC wants the state of the raw tree to be there before anything is built; as shipped it says that nothing was.
-    state = "data/scannet/raw.state.json"
-    assert [name for name in tracked.stdout.splitlines() if name.startswith(built) and name != state] == []
-    shipped = subprocess.run(["git", "show", f"HEAD:{state}"], cwd=REPOSITORY, capture_output=True, text=True)
-    assert json.loads(shipped.stdout) == NOTHING_BUILT
+    states = [f"data/{dataset}/raw.state.json" for dataset in ("nuscenes", "scannet")]
+    assert [name for name in tracked.stdout.splitlines() if name.startswith(built)] == states
+    for state in states:
+        shipped = subprocess.run(["git", "show", f"HEAD:{state}"], cwd=REPOSITORY, capture_output=True, text=True)
+        assert json.loads(shipped.stdout) == NOTHING_BUILT

@@ -1,6 +1,6 @@
 """Raw trees and the scene store.
 
-INPUT: data.<dataset>.root of params.yaml, or nothing (synthetic rooms).
+INPUT: data.<dataset>.root of params.yaml, or nothing (synthetic rooms or streets).
 OUTPUT: data/<dataset>/raw.manifest.json, data/<dataset>/scenes/ and its manifest.
 The raw tree itself is no output: it is the user's, or made again from its seed. raw.state.json says what the tree holds
 now: the start of every snakemake call looks, and an edit makes it another input of `raw`.

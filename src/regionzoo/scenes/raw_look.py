@@ -40,7 +40,7 @@ class RawChanges:
     """Inputs of a raw tree that differ from its manifest; paths below the root, sorted.
 
     foreign: the tree belongs to another manifest (another branch was built last), so this is no edit. generated:
-    the tree is made of synthetic rooms.
+    the tree is synthetic.
     """
 
     changed: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ def look(folder: Path, threads: int = THREADS) -> RawChanges:
         return RawChanges()
     identity = sha256_bytes(content)
     tree = RawTree.load(folder / CACHE, link)
-    inputs = _listed(tree) if tree.lists else None
+    inputs = _listed(tree) if tree.lists or tree.folders else None
     found = find_inputs(tree.root, inputs, threads) if inputs else None
     if found and tree.manifest == identity and tree.looks_the_same(found):
         write_state(folder / STATE, tree.state)
@@ -132,9 +132,7 @@ def note_changes(folder: Path) -> list[str]:
         return []
     told = f"{folder / LINK}: not what {MANIFEST} says: {changes}"
     if changes.generated:
-        told += (
-            "; the rooms are generated: `snakemake --cores all --until raw` repairs them, and nothing else needs to run"
-        )
+        told += "; the scenes are generated: `snakemake --cores all --until raw` repairs them, and no more needs to run"
     return [told]
 
 
@@ -184,12 +182,14 @@ def _hashes(tree: RawTree, found: dict[str, Stat], threads: int) -> dict[str, st
 
 
 def _read(tree: RawTree) -> RawChanges:
-    generated = tree.state["facts"].get("source") == "synthetic-rooms"
+    generated = str(tree.state["facts"].get("source")).startswith("synthetic")
     return RawChanges(**{kind: tuple(names) for kind, names in tree.changes.items()}, generated=generated)
 
 
 def _listed(tree: RawTree) -> Inputs | None:
     """From the split lists as they are now; None if one cannot be read (a change, which the manifest then tells)."""
+    if tree.folders:
+        return Inputs(frozenset(), frozenset(tree.lists.values()), frozenset(tree.folders))
     scenes: set[str] = set()
     for name in tree.lists.values():
         try:

@@ -22,9 +22,12 @@ from typing import Any
 
 from regionzoo.artifacts import sha256_bytes, sha256_file, write_json, write_text
 from regionzoo.errors import UserError
+from regionzoo.scenes.nuscenes_layout import NuScenesVersion, input_folders, is_nuscenes_input
 from regionzoo.scenes.raw_layout import FRAME_FOLDERS, IMAGE_FOLDERS, LABEL_TABLE_FILE, SCAN_FOLDERS, is_raw_input
 
 LINK, MANIFEST, STATE, CACHE = "raw", "raw.manifest.json", "raw.state.json", "raw.stat"
+INDEX = "raw.index"
+"""nuScenes' tables by drive, made by whoever needs them first; a cache of this machine."""
 NOTHING_BUILT: dict[str, Any] = {"facts": {}, "files": 0, "sha256": ""}
 """The state file as shipped: DVC wants a dependency to exist before anything was built."""
 
@@ -33,7 +36,7 @@ RACY = 2_000_000_000
 stamps, so its stamps prove nothing (ticks: 4 ms on ext4, 1 s on old file systems, 2 s on FAT)."""
 
 _FRAME_PARTS = frozenset({*IMAGE_FOLDERS, "intrinsic"})
-_FORMAT = 1
+_FORMAT = 2
 _BATCH = 64
 _TRIES = 3
 
@@ -45,35 +48,48 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Inputs:
-    """The files of a raw tree that count: those of listed ``scenes``, and ``top``, paths below the root."""
+    """The files of a raw tree that count: of listed ``scenes`` (ScanNet), of whole ``folders`` (nuScenes, whose scenes
+    share them), and ``top``, paths below the root."""
 
     scenes: frozenset[str]
     top: frozenset[str]
+    folders: frozenset[str] = frozenset()
 
     @classmethod
     def listed(cls, scenes: Iterable[str], lists: Iterable[str]) -> Inputs:
         """Of listed scenes; lists that lie elsewhere (absolute paths) decide the scenes and are no part of the tree."""
-        inside = {name for name in lists if not os.path.isabs(name) and ".." not in name.split("/")}
-        return cls(frozenset(scenes), frozenset({LABEL_TABLE_FILE, *inside}))
+        return cls(frozenset(scenes), frozenset({LABEL_TABLE_FILE, *_inside(lists)}))
+
+    @classmethod
+    def drives(cls, version: NuScenesVersion, lists: Iterable[str]) -> Inputs:
+        """Of a version of nuScenes, with its lists if there are any."""
+        return cls(frozenset(), frozenset(_inside(lists)), frozenset(input_folders(version)))
 
     @classmethod
     def of_manifest(cls, files: Iterable[str]) -> Inputs:
         """What a manifest knows; files of other scenes do not count."""
-        scenes, top = set(), set()
+        scenes, top, folders = set(), set(), set()
         for name in files:
             base = next((base for base in (*SCAN_FOLDERS, *FRAME_FOLDERS) if name.startswith(f"{base}/")), None)
-            if base is None:
-                top.add(name)
-            else:
+            if base is not None:
                 scenes.add(name[len(base) + 1 :].split("/")[0])
-        return cls(frozenset(scenes), frozenset(top))
+            elif "/" in name and is_nuscenes_input(name):
+                folders.add(name.rpartition("/")[0])
+            else:
+                top.add(name)
+        return cls(frozenset(scenes), frozenset(top), frozenset(folders))
+
+
+def _inside(lists: Iterable[str]) -> set[str]:
+    return {name for name in lists if not os.path.isabs(name) and ".." not in name.split("/")}
 
 
 @dataclass
 class RawTree:
     """What is known about the tree at ``root``, kept in the file ``cache``.
 
-    files: path below root -> [size, mtime, ctime, sha256]. lists: split -> list, as the rule was told. manifest: hash
+    files: path below root -> [size, mtime, ctime, sha256]. lists: split -> list, as the rule was told, folders: of
+    :class:`Inputs`. manifest: hash
     of the manifest that this tree belongs to, the last one that was made from it or was equal to it. state, changes:
     the result of the last comparison with that manifest.
     """
@@ -82,6 +98,7 @@ class RawTree:
     root: Path
     files: dict[str, list[Any]] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
     manifest: str | None = None
     state: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, list[str]] = field(default_factory=dict)
@@ -101,7 +118,7 @@ class RawTree:
 
     def save(self) -> None:
         """Write the cache. It only saves time, so a folder that cannot be written to is no error."""
-        names = ("files", "lists", "manifest", "state", "changes")
+        names = ("files", "lists", "folders", "manifest", "state", "changes")
         held = {"format": _FORMAT, "root": str(self.root), **{name: getattr(self, name) for name in names}}
         body = json.dumps(held, separators=(",", ":"))
         with suppress(OSError):
@@ -153,6 +170,8 @@ def find_inputs(root: Path, inputs: Inputs, workers: int) -> dict[str, Stat]:
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for part in pool.map(partial(_find_batch, str(root)), batches):
             found.update(part)
+        for part in pool.map(partial(_find_flat, str(root)), sorted(inputs.folders)):
+            found.update(part)
     for name in inputs.top:
         with suppress(FileNotFoundError, NotADirectoryError):
             seen = os.stat(root / name)
@@ -165,12 +184,18 @@ def _find_batch(root: str, folders: list[str]) -> dict[str, Stat]:
     return {name: seen for folder in folders for name, seen in _find(root, folder, _FRAME_PARTS)}
 
 
-def _find(root: str, folder: str, parts: frozenset[str]) -> Iterator[tuple[str, Stat]]:
+def _find_flat(root: str, folder: str) -> dict[str, Stat]:
+    return dict(_find(root, folder, frozenset(), is_nuscenes_input))
+
+
+def _find(
+    root: str, folder: str, parts: frozenset[str], wanted: Callable[[str], bool] = is_raw_input
+) -> Iterator[tuple[str, Stat]]:
     try:
         with os.scandir(f"{root}/{folder}") as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}"
-                if is_raw_input(name):
+                if wanted(name):
                     with suppress(FileNotFoundError):  # a link to nowhere, or just removed
                         seen = entry.stat()
                         if stat.S_ISREG(seen.st_mode):

@@ -12,11 +12,15 @@ from regionzoo.progress import Meter
 from regionzoo.scenes.preprocess import preprocess
 from regionzoo.settings.data import PreprocessSettings
 from regionzoo.stages._folders import require_raw
+from regionzoo.stages._raw import open_raw
 
 
 def run(settings: PreprocessSettings, raw: Path, out: Path, manifest: Path, work: Path, workers: int) -> None:
-    """Process every listed scan; a broken one is reported, the others are kept in ``work`` for the next try."""
+    """Process every listed scene; a broken one is reported, the others are kept in ``work`` for the next try."""
     require_raw(raw)
+    # Not only as it looks: every byte that is read.
+    expected = read_json(manifest_of(raw))["files"]
+    opened = open_raw(settings, raw, settings.exclude, expected)
     with Meter("preprocess", 1) as meter:
 
         def progress(done: int, total: int) -> None:
@@ -24,17 +28,14 @@ def run(settings: PreprocessSettings, raw: Path, out: Path, manifest: Path, work
             meter.update(done)
 
         summary = preprocess(
-            root=raw,
+            raw=opened,
             source=settings.source,
-            splits={"train": settings.train_list, "val": settings.val_list},
-            exclude=settings.exclude,
             out_dir=out,
             # Scenes that another version of the code left there must not be taken over.
             work_dir=work / stage_digest(SOURCE, "preprocess"),
             workers=workers,
             progress=progress,
-            # Not only as it looks: every byte that is read.
-            expected=read_json(manifest_of(raw))["files"],
+            expected=expected,
         )
     for line in summary.notices:
         print(f"notice: {line}")

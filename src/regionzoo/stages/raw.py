@@ -12,10 +12,9 @@ from typing import Any
 from regionzoo.artifacts import manifest_hash, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.progress import Meter
-from regionzoo.scenes.raw_tree import CACHE, STATE, Inputs, RawTree, find_inputs, state_of, write_state
-from regionzoo.scenes.scannet import ScanNetRoot
-from regionzoo.scenes.synthetic import GENERATOR_VERSION, RoomSettings, generate
-from regionzoo.settings.data import RawSettings
+from regionzoo.scenes.raw_tree import CACHE, INDEX, STATE, Inputs, RawTree, find_inputs, state_of, write_state
+from regionzoo.settings.data import RawSettings, StreetSizes
+from regionzoo.stages._raw import open_raw
 
 
 def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None:
@@ -26,20 +25,18 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
     cannot be used.
     """
     if settings.root is None:
-        assert settings.synthetic is not None
         root, facts = _generate(settings, link, workers)
         target = Path(os.path.relpath(root, link.parent))
     else:
-        root = Path(settings.root).expanduser()
-        if not root.is_dir():
-            raise UserError(
-                f"params.yaml: data.{settings.dataset}.root: no such folder {root}; give the folder of the official "
-                "download that holds scans/, or null for synthetic rooms"
-            )
-        target, facts = root.resolve(), {"source": "scannet"}
+        root, facts = _given(settings)
+        target = root
+    splits = open_raw(settings, root, index=link.parent / INDEX).splits
     lists = {"train": settings.train_list, "val": settings.val_list}
-    splits = ScanNetRoot.open(root, lists).splits
-    inputs = Inputs.listed((scene_id for scene_ids in splits.values() for scene_id in scene_ids), lists.values())
+    named = {split: name for split, name in lists.items() if name is not None}
+    if settings.version == "v2":
+        inputs = Inputs.listed((name for names in splits.values() for name in names), named.values())
+    else:
+        inputs = Inputs.drives(settings.version, named.values())
     tree = RawTree.load(link.parent / CACHE, root)
     with Meter("hash raw files", 1) as meter:
 
@@ -50,7 +47,8 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
         files = tree.update(find_inputs(root, inputs, workers), workers, progress)
     _point(link, target)
     facts |= {"dataset": settings.dataset, "scenes": {split: len(scene_ids) for split, scene_ids in splits.items()}}
-    tree.lists, tree.state, tree.changes = lists, state_of(facts, files), {}
+    tree.lists, tree.folders = named, sorted(inputs.folders)
+    tree.state, tree.changes = state_of(facts, files), {}
     # The state before the manifest: an input that is older than the output.
     write_state(link.parent / STATE, tree.state)
     write_manifest(manifest, files, facts)
@@ -58,23 +56,48 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
     tree.save()
 
 
+def _given(settings: RawSettings) -> tuple[Path, dict[str, Any]]:
+    assert settings.root is not None
+    root = Path(settings.root).expanduser()
+    rooms = settings.version == "v2"
+    if not root.is_dir():
+        holds = "scans/" if rooms else f"{settings.version}/, samples/ and lidarseg/"
+        raise UserError(
+            f"params.yaml: data.{settings.dataset}.root: no such folder {root}; give the folder of the official "
+            f"download that holds {holds}, or null for synthetic {'rooms' if rooms else 'streets'}"
+        )
+    # The usual layout names the version twice: <root>/<version>/<version>/*.json.
+    inner = root / settings.version
+    if not rooms and (inner / settings.version).is_dir():
+        root = inner
+    return root.resolve(), {"source": "scannet" if rooms else "nuscenes"}
+
+
 def _generate(settings: RawSettings, link: Path, workers: int) -> tuple[Path, dict[str, Any]]:
-    assert settings.synthetic is not None
     sizes = settings.synthetic
+    assert sizes is not None
     root = link.parent / "synthetic"
-    rooms = RoomSettings(
-        train_scenes=sizes.train_scenes,
-        val_scenes=sizes.val_scenes,
-        frames=sizes.frames,
-        vertex_spacing=sizes.vertex_spacing,
-        seed=sizes.seed,
-    )
     total = sizes.train_scenes + sizes.val_scenes
-    with Meter("synthetic rooms", total) as meter:
-        notices = generate(root, rooms, workers, lambda done, _: meter.update(done))
+    kind = "streets" if isinstance(sizes, StreetSizes) else "rooms"
+    with Meter(f"synthetic {kind}", total) as meter:
+
+        def progress(done: int, _: int) -> None:
+            meter.update(done)
+
+        # Each generator is imported where it is used: it is some 15 files that the other data set does not need.
+        if isinstance(sizes, StreetSizes):
+            from regionzoo.scenes import streets
+
+            version = streets.GENERATOR_VERSION
+            notices = streets.generate(root, streets.StreetSettings(**sizes.model_dump()), workers, progress)
+        else:
+            from regionzoo.scenes import synthetic
+
+            version = synthetic.GENERATOR_VERSION
+            notices = synthetic.generate(root, synthetic.RoomSettings(**sizes.model_dump()), workers, progress)
     for line in notices:
         print(f"notice: {line}")
-    return root, {"source": "synthetic-rooms", "generator": GENERATOR_VERSION, "sizes": sizes.model_dump()}
+    return root, {"source": f"synthetic-{kind}", "generator": version, "sizes": sizes.model_dump()}
 
 
 def _point(link: Path, target: Path) -> None:

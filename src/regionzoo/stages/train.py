@@ -22,10 +22,10 @@ from regionzoo.stages._runtime import Runtime
 from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import save_model
-from regionzoo.training.dataset import TrainingScenes
 from regionzoo.training.distributed import leading, wait_for_all, world
 from regionzoo.training.loop import HISTORY, Trainer
 from regionzoo.training.optim import Optimizer
+from regionzoo.training.samples import training_scenes
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _train(settings: TrainSettings, paths: TrainPaths, runtime: Runtime) -> None
         network = build_network(settings, table, runtime.engine).to(here.device)
         captions = paths.captions if settings.caption.weight > 0 else None
         features = paths.features if settings.distill > 0 else None
-        scenes = TrainingScenes(paths.scenes, split_scenes(paths.scenes, "train"), captions, features, table, settings)
+        scenes = training_scenes(paths.scenes, split_scenes(paths.scenes, "train"), captions, features, table, settings)
         trainer = Trainer(
             network=network,
             optimizer=Optimizer(network, settings.recipe, settings.lr),
