@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-IGNORE_INDOOR = -100
+IGNORE = -100
 """Label of points that take no part in losses and scores, in every row (the original's nuScenes code says 255)."""
 
 

@@ -139,7 +139,7 @@ def test_absent_and_damaged_files(saved):
     place = content.index(some_drive().coords.tobytes()) + 5
     saved.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
     assert not sealed_content(saved)
-    with pytest.raises(SceneError, match="its points differ from their hash; delete it and run preprocess again"):
+    with pytest.raises(SceneError, match="points differ from the recorded hash; preprocess again"):
         load_drive(saved)
     with pytest.raises(SceneError, match="points differ"):
         load_truth(saved, "nuscenes16")

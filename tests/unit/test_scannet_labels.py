@@ -12,7 +12,7 @@ from regionzoo.classes import class_set
 from regionzoo.errors import UserError
 from regionzoo.scenes.labels import LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
 from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE
-from regionzoo.scenes.scannet import read_split_list
+from regionzoo.scenes.splits import read_split_list
 
 OFFICIAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "scannet_official"
 needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="official ScanNet lists are not at hand")
@@ -117,11 +117,11 @@ def test_official_lists():
     for split, count in (("train", 1201), ("val", 312), ("test", 100)):
         lines = (OFFICIAL / f"scannetv2_{split}.txt").read_text().split()
         notices: list[str] = []
-        listed = read_split_list(OFFICIAL / f"scannetv2_{split}.txt", notices)
+        listed = read_split_list(OFFICIAL / f"scannetv2_{split}.txt", "scannet", notices)
         assert len(listed) == len(lines) == count
         assert list(listed) == sorted(lines)
         assert notices == []
         if split != "test":
             assert list(listed) != lines, "the official lists are not sorted"
-    train, val = (set(read_split_list(OFFICIAL / f"scannetv2_{split}.txt")) for split in ("train", "val"))
+    train, val = (set(read_split_list(OFFICIAL / f"scannetv2_{split}.txt", "scannet")) for split in ("train", "val"))
     assert not train & val

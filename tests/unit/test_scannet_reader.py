@@ -23,9 +23,9 @@ from regionzoo.scenes.scannet import (
     pointgroup_instances,
     read_axis_alignment,
     read_scene,
-    read_split_list,
     read_vertices,
 )
+from regionzoo.scenes.splits import read_split_list
 
 SCENE = "scene0000_00"
 LISTS = {"train": "train.txt"}
@@ -322,21 +322,20 @@ def test_split_list(tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes(b"scene0002_00\r\n\r\n  scene0001_00\nscene0002_00\n\n")
     notices: list[str] = []
-    assert read_split_list(path, notices) == ("scene0001_00", "scene0002_00")
+    assert read_split_list(path, "scannet", notices) == ("scene0001_00", "scene0002_00")
     assert notices == ["list.txt: line 4 repeats scene0002_00; it is used once"]
     for content, told in ((b"\n \n", "lists no scene"), (b"a\n../b\n", "line 2"), (b"\xff\xff", "cannot be read")):
         path.write_bytes(content)
         with pytest.raises(UserError, match=told):
-            read_split_list(path)
+            read_split_list(path, "scannet")
     with pytest.raises(UserError, match="no such scene list"):
-        read_split_list(tmp_path / "none.txt")
+        read_split_list(tmp_path / "none.txt", "scannet")
 
 
 def test_root_splits_and_exclude(tmp_path):
     write_tree(tmp_path, train=3, val=1)
     lists = {"train": "scannetv2_train.txt", "val": "scannetv2_val.txt"}
     root = ScanNetRoot.open(tmp_path, lists, exclude=["scene0001_00", "scene9999_00"])
-    assert root.read_list("scannetv2_val.txt") == ("scene0003_01",)
     assert ScanNetRoot.open(tmp_path).splits == {}
     assert root.splits == {"train": ("scene0000_00", "scene0002_00"), "val": ("scene0003_01",)}
     assert root.notices == ("train: scene0001_00 is excluded", "excluded scene9999_00 is in no list")

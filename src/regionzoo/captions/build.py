@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import numpy as np
 
 from regionzoo.artifacts import replaced_folder
 from regionzoo.captions.associate import project, region_points
-from regionzoo.captions.captioner import Captioner, CaptionerSettings
+from regionzoo.captions.captioner import Box, CaptionerSettings
 from regionzoo.captions.fuse import fuse, next_source
-from regionzoo.captions.sets import SUFFIX, Progress, captioning_statistics, made, statistics, write_set
+from regionzoo.captions.sets import SUFFIX, Progress, captioning_statistics, made, regions_of, statistics, write_set
 from regionzoo.captions.store import RegionCaptions, from_regions, load_captions
 from regionzoo.errors import SceneError
 from regionzoo.scenes.frames import Frame, FrameSet, frame_folder, read_frames, require_frames
@@ -80,28 +80,21 @@ def fuse_sets(
     }
 
 
-def caption_frames(
-    coords: np.ndarray, frames: Sequence[Frame], captioner: Captioner[Frame], swap_xy_scale: bool
-) -> tuple[list[str], list[str], list[np.ndarray], int]:
-    """(names, texts, point ids, number of regions without points) of the frames of a scan with vertices ``coords``."""
-    names: list[str] = []
-    texts: list[str] = []
-    regions: list[np.ndarray] = []
-    dropped = 0
+def _seen(
+    coords: np.ndarray, frames: Sequence[Frame], swap_xy_scale: bool
+) -> Iterator[tuple[Frame, Callable[[Box], np.ndarray]]]:
+    """The frames of a scan with vertices ``coords``, each with what gives the visible ones inside a box."""
     for frame in frames:
         depth = frame.load_depth()
-        ids, u, v = project(coords, frame.pose, frame.intrinsics.depth, depth)
-        kept = 0
-        for region in captioner.describe(frame):
-            points = region_points(ids, u, v, region.box, frame.color_size, depth.shape, swap_xy_scale)
-            if len(points) == 0:
-                dropped += 1
-                continue
-            names.append(f"{frame.name}_{kept}")
-            texts.append(region.text)
-            regions.append(points)
-            kept += 1
-    return names, texts, regions, dropped
+        seen = project(coords, frame.pose, frame.intrinsics.depth, depth)
+        yield frame, partial(_inside, frame, seen, depth.shape, swap_xy_scale)
+
+
+def _inside(
+    frame: Frame, seen: tuple[np.ndarray, ...], depth_size: tuple[int, int], swap_xy_scale: bool, box: Box
+) -> np.ndarray:
+    ids, u, v = seen
+    return region_points(ids, u, v, box, frame.color_size, depth_size, swap_xy_scale)
 
 
 def _caption_scene(
@@ -114,7 +107,8 @@ def _caption_scene(
 ) -> tuple[RegionCaptions, dict[str, Any]]:
     scene = load_scene(scenes_dir / f"{scene_id}{SUFFIX}")
     frames = _frames(raw_root, scene_id, interval)
-    names, texts, regions, dropped = caption_frames(scene.coords, frames.frames, made(captioner), swap_xy_scale)
+    pictures = _seen(scene.coords, frames.frames, swap_xy_scale)
+    names, texts, regions, dropped = regions_of(pictures, made(captioner))
     captions = from_regions(scene_id, scene.coords_sha256, len(scene), names, texts, regions)
     return captions, {
         "frames": len(frames.frames),

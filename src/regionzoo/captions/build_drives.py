@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from regionzoo.artifacts import replaced_folder
-from regionzoo.captions.captioner import Captioner, CaptionerSettings
-from regionzoo.captions.sets import SUFFIX, Progress, captioning_statistics, made, write_set
+from regionzoo.captions.captioner import CaptionerSettings
+from regionzoo.captions.sets import SUFFIX, Progress, captioning_statistics, made, regions_of, write_set
 from regionzoo.captions.store import RegionCaptions, from_regions
 from regionzoo.captions.street_view import StreetView, street_views
 from regionzoo.errors import UserError
@@ -46,33 +44,12 @@ def build_drive_regions(
     return captioning_statistics(done, captioner)
 
 
-def caption_views(
-    views: Iterable[StreetView], captioner: Captioner[StreetView]
-) -> tuple[list[str], list[str], list[np.ndarray], int]:
-    """(names, texts, point ids, number of regions without points) of the views of a drive."""
-    names: list[str] = []
-    texts: list[str] = []
-    regions: list[np.ndarray] = []
-    dropped = 0
-    for view in views:
-        kept = 0
-        for region in captioner.describe(view):
-            points = view.region(region.box)
-            if len(points) == 0:
-                dropped += 1
-                continue
-            names.append(f"{view.name}_{kept}")
-            texts.append(region.text)
-            regions.append(points)
-            kept += 1
-    return names, texts, regions, dropped
-
-
 def _caption_drive(
     scenes_dir: Path, raw_root: Path, captioner: CaptionerSettings[StreetView], interval: int, scene_id: str
 ) -> tuple[RegionCaptions, dict[str, Any]]:
     drive = load_drive(scenes_dir / f"{scene_id}{SUFFIX}")
     keyframes = range(0, drive.keyframes, interval)
-    names, texts, regions, dropped = caption_views(street_views(drive, raw_root, keyframes), made(captioner))
+    pictures = ((view, view.region) for view in street_views(drive, raw_root, keyframes))
+    names, texts, regions, dropped = regions_of(pictures, made(captioner))
     captions = from_regions(scene_id, drive.coords_sha256, len(drive), names, texts, regions)
     return captions, {"frames": len(keyframes), "without_points": dropped}

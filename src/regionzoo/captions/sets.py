@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from regionzoo.captions.captioner import Captioner, CaptionerSettings
+from regionzoo.captions.captioner import Box, Captioner, CaptionerSettings, Picture
 from regionzoo.captions.store import RegionCaptions, save_captions
 from regionzoo.errors import UserError
 from regionzoo.scenes.shards import run_all
@@ -20,6 +20,7 @@ SUFFIX = ".safetensors"
 Progress = Callable[[int, int], None]
 """Called after each scene with (scenes done, scenes in all)."""
 
+SeenPicture = TypeVar("SeenPicture", bound=Picture)
 Task = Callable[[str], tuple[RegionCaptions, dict[str, Any]]]
 """Scene id -> its captions, and what the scene adds to the counts of :class:`Captioned`."""
 
@@ -81,6 +82,32 @@ def captioning_statistics(done: Sequence[Captioned], captioner: CaptionerSetting
 def made(captioner: CaptionerSettings) -> Captioner:
     """One captioner a process, whatever the number of scenes."""
     return captioner.make()
+
+
+def regions_of(
+    pictures: Iterable[tuple[SeenPicture, Callable[[Box], np.ndarray]]], captioner: Captioner[SeenPicture]
+) -> tuple[list[str], list[str], list[np.ndarray], int]:
+    """(names, texts, point ids, number of regions without points) of what a captioner says of pictures.
+
+    pictures: each with what gives the ids of its points inside a box. Regions are named ``<picture>_<k>``, k counting
+    those of the picture that have points.
+    """
+    names: list[str] = []
+    texts: list[str] = []
+    regions: list[np.ndarray] = []
+    dropped = 0
+    for picture, inside in pictures:
+        kept = 0
+        for region in captioner.describe(picture):
+            points = inside(region.box)
+            if len(points) == 0:
+                dropped += 1
+                continue
+            names.append(f"{picture.name}_{kept}")
+            texts.append(region.text)
+            regions.append(points)
+            kept += 1
+    return names, texts, regions, dropped
 
 
 def _save(task: Task, folder: Path, scene_id: str) -> Captioned | UserError:

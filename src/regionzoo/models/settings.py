@@ -6,10 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from regionzoo.classes import IGNORE
 from regionzoo.models.instance_types import InstanceSettings
-
-IGNORE = -100
-"""Label that takes no part in a loss."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 from regionzoo.artifacts import write_safetensors
 from regionzoo.errors import SceneError
-from regionzoo.scenes.store import FORMAT_VERSION, coords_hash, load_metadata
+from regionzoo.scenes.store import FORMAT_VERSION, coords_hash, labels_of, load_metadata, stored_tensors
 
 KIND = "drive"
 
@@ -120,15 +120,14 @@ def load_drive(path: str | Path) -> Drive:
     """Read a whole drive; :class:`SceneError` if it is absent, damaged, or its points differ from its hash."""
     path = Path(path)
     metadata = drive_metadata(path)
-    with safe_open(path, "np") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
-    drive = Drive(
+    tensors = stored_tensors(path, metadata)
+    return Drive(
         scene_id=metadata["scene_id"],
         split=metadata["split"],
         source=metadata["source"],
         coords=tensors["coords"],
         intensity=tensors["intensity"],
-        labels={key.removeprefix("labels."): value for key, value in tensors.items() if key.startswith("labels.")},
+        labels=labels_of(tensors),
         group=tensors["group"],
         offsets=tensors["offsets"],
         tokens=tuple(json.loads(metadata["tokens"])),
@@ -138,9 +137,6 @@ def load_drive(path: str | Path) -> Drive:
         lidar_to_camera=tensors["lidar_to_camera"],
         raw_sha256=json.loads(metadata["raw_sha256"]),
     )
-    if drive.coords_sha256 != metadata["coords_sha256"]:
-        raise SceneError(path.stem, path, "its points differ from their hash; delete it and run preprocess again")
-    return drive
 
 
 def drive_metadata(path: str | Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from regionzoo.classes import IGNORE_INDOOR, class_set
+from regionzoo.classes import IGNORE, class_set
 from regionzoo.errors import UserError
 
 UNKNOWN = 0
@@ -83,7 +83,7 @@ class LabelTable:
 def _lookup(classes: str) -> np.ndarray:
     """int16 [max id + 2 or more]: class index of each raw id; the last row is ignore and stands for larger ids."""
     raw_ids = class_set(classes).raw_ids
-    table = np.full(max(max(raw_ids) + 2, _MIN_ROWS), IGNORE_INDOOR, dtype=np.int16)
+    table = np.full(max(max(raw_ids) + 2, _MIN_ROWS), IGNORE, dtype=np.int16)
     table[list(raw_ids)] = np.arange(len(raw_ids), dtype=np.int16)
     return table
 

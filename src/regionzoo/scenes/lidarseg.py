@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from regionzoo.classes import IGNORE_INDOOR, class_set
+from regionzoo.classes import IGNORE, class_set
 
 
 @cache
@@ -27,7 +27,7 @@ The devkit's instructions print some of them in another order; the data, its col
 @cache
 def _table() -> np.ndarray:
     names = class_set("nuscenes16").names
-    return np.array([names.index(name) if name else IGNORE_INDOOR for _, name in _rows()], np.int16)
+    return np.array([names.index(name) if name else IGNORE for _, name in _rows()], np.int16)
 
 
 def fine_to_nuscenes16(fine: np.ndarray) -> np.ndarray:

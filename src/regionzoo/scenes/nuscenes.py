@@ -25,7 +25,7 @@ from regionzoo.scenes.nuscenes_layout import LIDARSEG, SAMPLES, VERSIONS, NuScen
 from regionzoo.scenes.nuscenes_records import KeyframeRecord, read_drive_record, read_names
 from regionzoo.scenes.nuscenes_tables import LABELS_OVER
 from regionzoo.scenes.poses import inverse
-from regionzoo.scenes.scannet import read_split_list
+from regionzoo.scenes.splits import form_splits, read_split_list
 from regionzoo.scenes.store import NO_INSTANCE
 
 CLASS_SET = "nuscenes16"
@@ -70,27 +70,14 @@ class NuScenesRoot:
         require_index(root / version, index)
         names, keyframes = read_names(index)
         _require_label_files(root, version, keyframes)
-        splits: dict[str, tuple[str, ...]] = {}
         notices: list[str] = []
-        unused = set(exclude)
-        for split, name in lists.items():
+
+        def listed(split: str, name: str | None) -> tuple[str, str, tuple[str, ...]]:
             if name is None:
-                listed, told = _official(root, version, split, names, notices), f"{root}: its official split {split}"
-            else:
-                listed, told = _of_list(root, version, name, names, notices), f"{root / name}"
-            splits[split] = tuple(scene for scene in listed if scene not in exclude)
-            if not splits[split]:
-                raise UserError(f"{told}: no scene is left for the split {split}; check data.nuscenes.exclude")
-            notices += [f"{split}: {scene} is excluded" for scene in listed if scene in exclude]
-            unused -= set(listed)
-        notices += [f"excluded {scene} is in no split" for scene in sorted(unused)]
-        split_of: dict[str, str] = {}
-        for split, scenes in splits.items():
-            for scene in scenes:
-                if (other := split_of.setdefault(scene, split)) != split:
-                    raise UserError(
-                        f"{root}: {scene} is in the splits {other} and {split}; a scene belongs to one split"
-                    )
+                return split, f"{root}: its official split {split}", _official(root, version, split, names, notices)
+            return split, str(root / name), _of_list(root, version, name, names, notices)
+
+        splits = form_splits((listed(*item) for item in lists.items()), exclude, "nuscenes", notices)
         return cls(root, version, index, splits, tuple(notices))
 
     def raw_files(self, scene: str) -> list[str]:
@@ -248,9 +235,7 @@ def _official(
 
 
 def _of_list(root: Path, version: str, name: str, names: tuple[str, ...], notices: list[str]) -> tuple[str, ...]:
-    if not (root / name).exists():
-        raise UserError(f"{root / name}: no such scene list; copy it there or name another under data.nuscenes")
-    listed = read_split_list(root / name, notices)
+    listed = read_split_list(root / name, "nuscenes", notices)
     if absent := sorted(set(listed) - set(names)):
         raise UserError(
             f"{root / name}: lists {absent[0]}, which {version}/scene.json does not have ({len(absent)} in all)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from regionzoo.artifacts import sha256_file
 from regionzoo.classes import INDOOR_SETS
@@ -15,19 +16,15 @@ from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE, SCAN_SUFFIXES
 from regionzoo.scenes.scannet import ScanNetRoot, read_scene
 from regionzoo.scenes.store import Scene, load_scene, save_scene
 
+Root = TypeVar("Root", ScanNetRoot, NuScenesRoot)
+
 
 @dataclass(frozen=True)
-class RoomSource:
-    """ScanNet's scans, one stored scene each."""
+class _Opened(Generic[Root]):
+    """What both formats answer alike. dataset: its section below ``data`` in params.yaml."""
 
-    opened: ScanNetRoot
+    opened: Root
     dataset: str
-    class_sets: tuple[str, ...] = INDOOR_SETS
-
-    @classmethod
-    def open(cls, root: Path, dataset: str, lists: dict[str, str], exclude: tuple[str, ...] = ()) -> RoomSource:
-        """The scans of the split lists (files below ``root``)."""
-        return cls(ScanNetRoot.open(root, lists, exclude), dataset)
 
     @property
     def root(self) -> Path:
@@ -36,13 +33,25 @@ class RoomSource:
 
     @property
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """Split -> scan ids."""
+        """Split -> sorted scene names."""
         return self.opened.splits
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Oddities of the lists."""
+        """Oddities of the tables and lists."""
         return self.opened.notices
+
+
+@dataclass(frozen=True)
+class RoomSource(_Opened[ScanNetRoot]):
+    """ScanNet's scans, one stored scene each."""
+
+    class_sets: tuple[str, ...] = INDOOR_SETS
+
+    @classmethod
+    def open(cls, root: Path, dataset: str, lists: dict[str, str], exclude: tuple[str, ...] = ()) -> RoomSource:
+        """The scans of the split lists (files below ``root``)."""
+        return cls(ScanNetRoot.open(root, lists, exclude), dataset)
 
     def read(self, scene_id: str, split: str, source: str, notices: list[str]) -> Scene:
         """One scan."""
@@ -68,11 +77,9 @@ class RoomSource:
 
 
 @dataclass(frozen=True)
-class DriveSource:
+class DriveSource(_Opened[NuScenesRoot]):
     """nuScenes' scenes, one stored drive each."""
 
-    opened: NuScenesRoot
-    dataset: str
     class_sets: tuple[str, ...] = ("nuscenes16",)
 
     @classmethod
@@ -99,21 +106,6 @@ class DriveSource:
                 )
                 raise UserError(f"{opened.root / table}: {told}")
         return cls(opened, dataset)
-
-    @property
-    def root(self) -> Path:
-        """The raw folder."""
-        return self.opened.root
-
-    @property
-    def splits(self) -> dict[str, tuple[str, ...]]:
-        """Split -> scene names."""
-        return self.opened.splits
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """Oddities of the tables and lists."""
-        return self.opened.notices
 
     def read(self, scene_id: str, split: str, source: str, notices: list[str]) -> Drive:
         """One drive."""

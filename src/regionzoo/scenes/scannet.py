@@ -7,7 +7,7 @@ Quirks of the real data, and where each is handled:
 - a category may be missing from the label table: id 0, hence ignore (:class:`~regionzoo.scenes.labels.LabelTable`);
 - scene0217_00 lists its objects twice: :func:`drop_repeated_half`;
 - a segment may belong to two groups, or to none that exists: :func:`groups_of_vertices`;
-- split lists are unsorted: :func:`read_split_list`;
+- split lists are unsorted: :func:`regionzoo.scenes.splits.read_split_list`;
 - test scans have no annotation, and their text file has no ``axisAlignment``: :func:`read_scene`;
 - the high-resolution pair ``*_vh_clean.segs.json``, ``*_vh_clean.aggregation.json`` indexes another mesh: never read.
 """
@@ -15,7 +15,6 @@ Quirks of the real data, and where each is handled:
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,17 +24,17 @@ import numpy as np
 from plyfile import PlyData, PlyParseError
 
 from regionzoo.artifacts import sha256_file
-from regionzoo.classes import IGNORE_INDOOR
+from regionzoo.classes import IGNORE
 from regionzoo.errors import SceneError, UserError
 from regionzoo.scenes.labels import LabelTable, nyu40_to_scannet20, raw_id_to_scannet200
 from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE, SCAN_FOLDERS, SCAN_SUFFIXES
+from regionzoo.scenes.splits import form_splits, read_split_list
 from regionzoo.scenes.store import NO_INSTANCE, Scene
 
 MESH, LABELS, SEGMENTS, AGGREGATION, TEXT = SCAN_SUFFIXES
 NO_SUPERPOINT = -1
 """Superpoint id of every vertex of a test scan."""
 
-_SCENE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _WALL, _FLOOR = 1, 2  # NYU40
 
 
@@ -73,29 +72,13 @@ class ScanNetRoot:
         if not any((root / name).is_dir() for name in SCAN_FOLDERS):
             raise UserError(f"{root}: holds no folder scans/; data.scannet.root must be the folder above scans/")
         table = LabelTable.read(root / LABEL_TABLE_FILE)
-        splits: dict[str, tuple[str, ...]] = {}
         notices: list[str] = []
-        unused = set(exclude)
-        lists = lists or {}
-        for split, name in lists.items():
-            listed = read_split_list(root / name, notices)
-            splits[split] = tuple(scene_id for scene_id in listed if scene_id not in exclude)
-            if not splits[split]:
-                raise UserError(f"{root / name}: no scene is left for the split {split}; check data.scannet.exclude")
-            notices += [f"{split}: {scene_id} is excluded" for scene_id in listed if scene_id in exclude]
-            unused -= set(listed)
-        notices += [f"excluded {scene_id} is in no list" for scene_id in sorted(unused)]
-        seen: dict[str, str] = {}
-        for split, scene_ids in splits.items():
-            for scene_id in scene_ids:
-                if seen.setdefault(scene_id, split) != split:
-                    both = f"{root / lists[seen[scene_id]]} and {root / lists[split]}"
-                    raise UserError(f"{both}: both list {scene_id}; a scene belongs to one split")
+        listed = (
+            (split, str(root / name), read_split_list(root / name, "scannet", notices))
+            for split, name in (lists or {}).items()
+        )
+        splits = form_splits(listed, exclude, "scannet", notices)
         return cls(root, table, splits, tuple(notices))
-
-    def read_list(self, name: str) -> tuple[str, ...]:
-        """Sorted scene ids of one list file below the root (:func:`read_split_list`)."""
-        return read_split_list(self.root / name)
 
     @cached_property
     def table_sha256(self) -> str:
@@ -122,28 +105,6 @@ class ScanNetRoot:
             except OSError as error:
                 raise SceneError(scene_id, path, f"cannot be read ({error.strerror})") from None
         return hashes
-
-
-def read_split_list(path: str | Path, notices: list[str] | None = None) -> tuple[str, ...]:
-    """Scene ids of a list (one a line, blank lines ignored), sorted, each once; repeats are told in ``notices``."""
-    path = Path(path)
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such scene list; copy it there or name another under data.scannet") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of scene ids ({error})") from None
-    seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
-        if line and not _SCENE_ID.fullmatch(line):
-            raise UserError(f"{path}: line {number}: {line[:60]!r} is not a scene id")
-        if line in seen and notices is not None:
-            notices.append(f"{path.name}: line {number} repeats {line}; it is used once")
-        if line:
-            seen.add(line)
-    if not seen:
-        raise UserError(f"{path}: lists no scene")
-    return tuple(sorted(seen))
 
 
 def _one_line(error: BaseException) -> str:
@@ -339,7 +300,7 @@ def read_scene(
         notices.append(f"{scene_id}: not in {LABEL_TABLE_FILE}, hence unlabelled: {', '.join(unknown)}")
     of_group = raw_id_to_scannet200(np.array([root.table.raw_id(name) for name in categories], dtype=np.int64))
     # The entry behind the last group answers for vertices of no group.
-    scannet200 = np.append(of_group, np.int16(IGNORE_INDOOR))[np.where(group < 0, len(groups), group)]
+    scannet200 = np.append(of_group, np.int16(IGNORE))[np.where(group < 0, len(groups), group)]
     return Scene(
         scene_id=scene_id,
         split=split,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -113,6 +114,33 @@ def run_all(
             if progress is not None:
                 progress(len(done), len(scene_ids))
     return [done[scene_id] for scene_id in scene_ids]
+
+
+def make_all(
+    task: Callable[[Item], list[str]],
+    items: Sequence[Item],
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """Run ``task(item)`` for all items, in any order; what it tells, sorted. Its first exception ends the run.
+
+    ``task`` and the items must be picklable; progress: called after each item with (done, all).
+    """
+    told: list[str] = []
+    if workers <= 1 or len(items) <= 1:
+        for done, item in enumerate(items, 1):
+            told += task(item)
+            if progress:
+                progress(done, len(items))
+        return sorted(told)
+    # Spawned, not forked: the caller may hold threads (torch, BLAS) that a fork would break.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(task, item) for item in items]
+        for done, future in enumerate(as_completed(futures), 1):
+            told += future.result()
+            if progress:
+                progress(done, len(items))
+    return sorted(told)
 
 
 def _work(task: Callable[[Item], Result], items: list[Item], answers: Connection) -> None:

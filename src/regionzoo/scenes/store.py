@@ -113,9 +113,8 @@ def load_scene(path: str | Path) -> Scene:
     metadata = load_metadata(path)
     if "kind" in metadata:
         raise SceneError(metadata["scene_id"], path, f"holds a {metadata['kind']}, not a scanned scene")
-    with safe_open(path, "np") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
-    scene = Scene(
+    tensors = stored_tensors(path, metadata)
+    return Scene(
         scene_id=metadata["scene_id"],
         split=metadata["split"],
         source=metadata["source"],
@@ -123,14 +122,11 @@ def load_scene(path: str | Path) -> Scene:
         colors=tensors["colors"],
         superpoint=tensors["superpoint"],
         group=tensors["group"],
-        labels={key.removeprefix("labels."): value for key, value in tensors.items() if key.startswith("labels.")},
+        labels=labels_of(tensors),
         categories=tuple(json.loads(metadata["categories"])),
         axis_alignment=tensors.get("axis_alignment"),
         raw_sha256=json.loads(metadata["raw_sha256"]),
     )
-    if scene.coords_sha256 != metadata["coords_sha256"]:
-        raise SceneError(scene.scene_id, path, "vertices differ from the recorded hash; preprocess again")
-    return scene
 
 
 def load_truth(path: str | Path, name: str) -> tuple[str, np.ndarray]:
@@ -141,10 +137,26 @@ def load_truth(path: str | Path, name: str) -> tuple[str, np.ndarray]:
     """
     path = Path(path)
     metadata = load_metadata(path)
+    tensors = stored_tensors(path, metadata, ("coords", f"labels.{name}"))
+    if f"labels.{name}" not in tensors:
+        raise SceneError(path.stem, path, f"has no labels of {name}")
+    return metadata["coords_sha256"], tensors[f"labels.{name}"]
+
+
+def stored_tensors(
+    path: str | Path, metadata: dict[str, str], names: tuple[str, ...] | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays of a stored scene or drive, those of ``names`` that there are ("coords" among them), or all.
+
+    :class:`SceneError` if the points are not those of the hash in ``metadata``.
+    """
     with safe_open(path, "np") as file:
-        if f"labels.{name}" not in file.keys():
-            raise SceneError(path.stem, path, f"has no labels of {name}")
-        labels, coords = file.get_tensor(f"labels.{name}"), file.get_tensor("coords")
-    if coords_hash(coords) != metadata["coords_sha256"]:
-        raise SceneError(path.stem, path, "points differ from the recorded hash; preprocess again")
-    return metadata["coords_sha256"], labels
+        tensors = {key: file.get_tensor(key) for key in file.keys() if names is None or key in names}
+    if coords_hash(tensors["coords"]) != metadata["coords_sha256"]:
+        raise SceneError(metadata["scene_id"], Path(path), "points differ from the recorded hash; preprocess again")
+    return tensors
+
+
+def labels_of(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Class set -> labels, from the arrays of a file."""
+    return {key.removeprefix("labels."): value for key, value in tensors.items() if key.startswith("labels.")}

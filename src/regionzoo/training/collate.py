@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from regionzoo.classes import IGNORE
 from regionzoo.models.batch import Batch, CaptionBatch, FeatureBatch
 from regionzoo.models.instance_loss import InstanceTargets
-from regionzoo.models.settings import IGNORE
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable

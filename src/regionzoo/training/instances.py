@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regionzoo.models.settings import IGNORE
+from regionzoo.classes import IGNORE
 
 
 @dataclass(frozen=True)

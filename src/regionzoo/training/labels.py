@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from regionzoo.classes import IGNORE_INDOOR, class_set
+from regionzoo.classes import IGNORE, class_set
 from regionzoo.models.settings import Partition
 from regionzoo.settings.train import Classes
 
@@ -28,12 +28,12 @@ def annotation(labels: np.ndarray, classes: Classes) -> np.ndarray:
     """
     if classes.unlabelled_as is None:
         return labels
-    return np.where(labels == IGNORE_INDOOR, class_set(classes.set).index(classes.unlabelled_as), labels)
+    return np.where(labels == IGNORE, class_set(classes.set).index(classes.unlabelled_as), labels)
 
 
 def _look_up(values: dict[int, float], n_classes: int, labels: np.ndarray, dtype: type) -> np.ndarray:
     # One extra last entry, so that -100 and any other stray label reads "ignore" instead of wrapping into a class.
-    table = np.full(n_classes + 1, IGNORE_INDOOR, dtype)
+    table = np.full(n_classes + 1, IGNORE, dtype)
     for label, value in values.items():
         table[label] = value
     known = (labels >= 0) & (labels < n_classes)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from regionzoo.artifacts import no_room, read_json, sha256_bytes, sha256_file, write_json
 from regionzoo.errors import UserError
 from regionzoo.scenes.nuscenes_layout import LIDARSEG, SAMPLES
+from regionzoo.scenes.shards import make_all
 from regionzoo.scenes.streets.assemble import MADE, write_tables
 from regionzoo.scenes.streets.drive import make_drive
 from regionzoo.scenes.streets.jobs import Job, jobs
@@ -37,25 +37,12 @@ def generate(
     wanted = list(jobs(settings))
     _clean(root, {job.scene for job in wanted})
     (root / KEEP).mkdir(parents=True, exist_ok=True)
-    notices: list[str] = []
-    if workers <= 1 or len(wanted) <= 1:
-        for done, job in enumerate(wanted, 1):
-            notices += write_drive(root, job)
-            if progress:
-                progress(done, len(wanted))
-    else:
-        # Spawned, not forked: the caller may hold threads (torch, BLAS) that a fork would break.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            futures = [pool.submit(write_drive, root, job) for job in wanted]
-            for done, future in enumerate(as_completed(futures), 1):
-                notices += future.result()
-                if progress:
-                    progress(done, len(wanted))
+    notices = make_all(partial(write_drive, root), wanted, workers, progress)
 
     def stored() -> Iterator[dict[str, Any]]:
         return (read_json(_drive_file(root, job.scene)) for job in wanted)
 
-    return sorted(notices) + write_tables(root, root / KEEP, stored)
+    return notices + write_tables(root, root / KEEP, stored)
 
 
 def write_drive(root: Path, job: Job) -> list[str]:

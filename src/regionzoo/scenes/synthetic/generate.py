@@ -6,15 +6,15 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from regionzoo.artifacts import tree_hashes, write_text
+from regionzoo.scenes.shards import make_all
 from regionzoo.scenes.synthetic.geometry import Patches, collect
 from regionzoo.scenes.synthetic.plans import PLANS
 from regionzoo.scenes.synthetic.rooms import Room, furnish
@@ -103,26 +103,13 @@ def generate(
     for folder in (SCANS, FRAMES):
         _clean(root / folder, {job.scene_id for job in jobs if folder == SCANS or job.frames})
     (root / SCANS).mkdir(parents=True, exist_ok=True)
-    notices: list[str] = []
-    if workers <= 1 or len(jobs) <= 1:
-        for done, job in enumerate(jobs, 1):
-            notices += write_scan(root, job)
-            if progress:
-                progress(done, len(jobs))
-    else:
-        # Spawned, not forked: the caller may hold threads (torch, BLAS) that a fork would break.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            futures = [pool.submit(write_scan, root, job) for job in jobs]
-            for done, future in enumerate(as_completed(futures), 1):
-                notices += future.result()
-                if progress:
-                    progress(done, len(jobs))
+    notices = make_all(partial(write_scan, root), jobs, workers, progress)
     write_text(root / "scannetv2-labels.combined.tsv", table_text())
     for split, name in ((TRAIN, "train"), (VAL, "val")):
         names = [job.scene_id for job in _jobs(settings, split)]
         order = np.random.default_rng([settings.seed, split, _LIST]).permutation(len(names))
         write_text(root / f"scannetv2_{name}.txt", "".join(f"{names[k]}\n" for k in order))
-    return sorted(notices)
+    return notices
 
 
 def write_scan(root: Path, job: Job) -> list[str]:
