@@ -22,15 +22,20 @@ rule regions:
         "../../environment.yml"
     threads: 8
     resources:
+        # 1: a GPU of its own; 0: a GPU if there is one, otherwise the CPU. images: at once before a pretrained captioner.
+        # Other captioners use neither.
+        gpu=0,
+        images=8,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=720,
     params:
         settings=lambda w: PARAMS.regions(w.source).canonical(),
         code=CODE["regions"],
     shell:
-        "job {output} --log {log} --"
+        "job {output} --log {log} --gpus {resources.gpu} --"
         " regionzoo regions --settings {params.settings:q} --raw data/{wildcards.dataset}/raw --scenes {input.scenes}"
-        " --out {output.captions} --manifest {output.manifest} --workers {threads}"
+        " --out {output.captions} --manifest {output.manifest} --work runs/{wildcards.dataset}/captions"
+        " --workers {threads} --batch-size {resources.images}"
 
 
 rule fuse:

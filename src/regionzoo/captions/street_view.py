@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from regionzoo.captions.associate import region_points
 from regionzoo.captions.captioner import Box
 from regionzoo.errors import SceneError
 from regionzoo.scenes.camera import project
-from regionzoo.scenes.drives import Drive
+from regionzoo.scenes.drives import Drive, drive_metadata
 from regionzoo.scenes.nuscenes_layout import CAMERAS, IMAGE_SIZE
 
 CLASSES = "nuscenes16"
@@ -85,7 +86,7 @@ def street_views(drive: Drive, raw_root: Path, keyframes: Sequence[int]) -> Iter
             points = ids + start
             yield StreetView(
                 scene_id=drive.scene_id,
-                name=f"{keyframe}/{channel.lower()}",
+                name=_name(keyframe, channel),
                 path=raw_root / drive.images[keyframe][camera],
                 keyframe=keyframe,
                 camera=camera,
@@ -96,3 +97,19 @@ def street_views(drive: Drive, raw_root: Path, keyframes: Sequence[int]) -> Iter
                 group=drive.group[points],
                 categories=drive.categories,
             )
+
+
+def camera_images(path: Path, raw_root: Path, interval: int) -> tuple[CameraImage, ...]:
+    """The images of a stored drive's keyframes whose number is a multiple of ``interval``, in the order of
+    :func:`street_views`. No point is read. :class:`SceneError` if the drive is absent or damaged."""
+    metadata = drive_metadata(path)
+    files = json.loads(metadata["images"])
+    return tuple(
+        CameraImage(metadata["scene_id"], _name(keyframe, channel), raw_root / files[keyframe][camera])
+        for keyframe in range(0, len(files), interval)
+        for camera, channel in enumerate(CAMERAS)
+    )
+
+
+def _name(keyframe: int, channel: str) -> str:
+    return f"{keyframe}/{channel.lower()}"

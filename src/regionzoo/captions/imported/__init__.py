@@ -1,0 +1,1 @@
+"""Captions and point ids that others made and released -> caption store."""

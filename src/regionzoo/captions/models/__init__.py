@@ -1,0 +1,1 @@
+"""Captioners that look at pixels: pretrained models of transformers, loaded from safetensors files alone."""
