@@ -189,7 +189,7 @@ def _read(tree: RawTree) -> RawChanges:
 def _listed(tree: RawTree) -> Inputs | None:
     """From the split lists as they are now; None if one cannot be read (a change, which the manifest then tells)."""
     if tree.folders:
-        return Inputs(frozenset(), frozenset(tree.lists.values()), frozenset(tree.folders))
+        return Inputs.whole(tree.folders, tree.lists.values())
     scenes: set[str] = set()
     for name in tree.lists.values():
         try:

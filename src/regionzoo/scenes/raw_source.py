@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from regionzoo.artifacts import sha256_file
 from regionzoo.classes import INDOOR_SETS
@@ -12,16 +12,19 @@ from regionzoo.errors import UserError
 from regionzoo.scenes.drives import Drive, load_drive, save_drive
 from regionzoo.scenes.nuscenes import NuScenesRoot
 from regionzoo.scenes.nuscenes_layout import READ_TABLES, NuScenesVersion
+from regionzoo.scenes.pointcept import PointceptRoot
+from regionzoo.scenes.pointgroup import PointGroupRoot
+from regionzoo.scenes.processed import Lists, ProcessedRoot
 from regionzoo.scenes.raw_layout import LABEL_TABLE_FILE, SCAN_SUFFIXES
 from regionzoo.scenes.scannet import ScanNetRoot, read_scene
 from regionzoo.scenes.store import Scene, load_scene, save_scene
 
-Root = TypeVar("Root", ScanNetRoot, NuScenesRoot)
+Root = TypeVar("Root", ScanNetRoot, NuScenesRoot, ProcessedRoot)
 
 
 @dataclass(frozen=True)
 class _Opened(Generic[Root]):
-    """What both formats answer alike. dataset: its section below ``data`` in params.yaml."""
+    """What all formats answer alike. dataset: its section below ``data`` in params.yaml."""
 
     opened: Root
     dataset: str
@@ -42,8 +45,20 @@ class _Opened(Generic[Root]):
         return self.opened.notices
 
 
+class _Rooms:
+    """Where rooms are written, whatever they were read from."""
+
+    def save(self, path: Path, scene: Scene) -> None:
+        """Write a scene."""
+        save_scene(path, scene)
+
+    def load(self, path: Path) -> Scene:
+        """Read it back."""
+        return load_scene(path)
+
+
 @dataclass(frozen=True)
-class RoomSource(_Opened[ScanNetRoot]):
+class RoomSource(_Opened[ScanNetRoot], _Rooms):
     """ScanNet's scans, one stored scene each."""
 
     class_sets: tuple[str, ...] = INDOOR_SETS
@@ -67,13 +82,40 @@ class RoomSource(_Opened[ScanNetRoot]):
         files = {f"{scene_id}{suffix}": f"{folder}/{scene_id}{suffix}" for suffix in SCAN_SUFFIXES}
         return {LABEL_TABLE_FILE: LABEL_TABLE_FILE} | files
 
-    def save(self, path: Path, scene: Scene) -> None:
-        """Write a scene."""
-        save_scene(path, scene)
 
-    def load(self, path: Path) -> Scene:
-        """Read it back."""
-        return load_scene(path)
+@dataclass(frozen=True)
+class ProcessedSource(_Opened[ProcessedRoot], _Rooms):
+    """ScanNet's scans as others have processed them, one stored scene each."""
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        form: Literal["pointgroup", "pointcept"],
+        dataset: str,
+        lists: Lists,
+        exclude: tuple[str, ...] = (),
+    ) -> ProcessedSource:
+        """The scenes of the splits. lists: split -> file, or None for all scenes of the split's folder."""
+        kind = PointGroupRoot if form == "pointgroup" else PointceptRoot
+        return cls(kind.open(root, lists, exclude, dataset), dataset)
+
+    @property
+    def class_sets(self) -> tuple[str, ...]:
+        """Those that its files hold labels of."""
+        return self.opened.class_sets
+
+    def read(self, scene_id: str, split: str, source: str, notices: list[str]) -> Scene:
+        """One scan; there is nothing odd that would be tolerated."""
+        return self.opened.read_scene(scene_id, split, source)
+
+    def raw_sha256(self, scene_id: str) -> dict[str, str]:
+        """Hashes by file name."""
+        return self.opened.raw_sha256(scene_id)
+
+    def raw_paths(self, scene_id: str) -> dict[str, str]:
+        """File name -> path below the root."""
+        return self.opened.raw_paths(scene_id)
 
 
 @dataclass(frozen=True)

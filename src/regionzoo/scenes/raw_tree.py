@@ -22,7 +22,8 @@ from typing import Any
 
 from regionzoo.artifacts import sha256_bytes, sha256_file, write_json, write_text
 from regionzoo.errors import UserError
-from regionzoo.scenes.nuscenes_layout import NuScenesVersion, input_folders, is_nuscenes_input
+from regionzoo.scenes.nuscenes_layout import is_nuscenes_input
+from regionzoo.scenes.processed_layout import FOLDERS, is_processed_folder, is_processed_input
 from regionzoo.scenes.raw_layout import FRAME_FOLDERS, IMAGE_FOLDERS, LABEL_TABLE_FILE, SCAN_FOLDERS, is_raw_input
 
 LINK, MANIFEST, STATE, CACHE = "raw", "raw.manifest.json", "raw.state.json", "raw.stat"
@@ -49,7 +50,7 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Inputs:
     """The files of a raw tree that count: of listed ``scenes`` (ScanNet), of whole ``folders`` (nuScenes, whose scenes
-    share them), and ``top``, paths below the root."""
+    share them; processed scenes), and ``top``, paths below the root."""
 
     scenes: frozenset[str]
     top: frozenset[str]
@@ -61,9 +62,9 @@ class Inputs:
         return cls(frozenset(scenes), frozenset({LABEL_TABLE_FILE, *_inside(lists)}))
 
     @classmethod
-    def drives(cls, version: NuScenesVersion, lists: Iterable[str]) -> Inputs:
-        """Of a version of nuScenes, with its lists if there are any."""
-        return cls(frozenset(), frozenset(_inside(lists)), frozenset(input_folders(version)))
+    def whole(cls, folders: Iterable[str], lists: Iterable[str]) -> Inputs:
+        """Of whole folders, with the lists if there are any."""
+        return cls(frozenset(), frozenset(_inside(lists)), frozenset(folders))
 
     @classmethod
     def of_manifest(cls, files: Iterable[str]) -> Inputs:
@@ -75,6 +76,8 @@ class Inputs:
                 scenes.add(name[len(base) + 1 :].split("/")[0])
             elif "/" in name and is_nuscenes_input(name):
                 folders.add(name.rpartition("/")[0])
+            elif is_processed_input(name):
+                folders.update(FOLDERS)
             else:
                 top.add(name)
         return cls(frozenset(scenes), frozenset(top), frozenset(folders))
@@ -170,7 +173,8 @@ def find_inputs(root: Path, inputs: Inputs, workers: int) -> dict[str, Stat]:
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for part in pool.map(partial(_find_batch, str(root)), batches):
             found.update(part)
-        for part in pool.map(partial(_find_flat, str(root)), sorted(inputs.folders)):
+        flat = [name for folder in sorted(inputs.folders) for name in (folder, *_scene_folders(str(root), folder))]
+        for part in pool.map(partial(_find_flat, str(root)), flat):
             found.update(part)
     for name in inputs.top:
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -184,8 +188,19 @@ def _find_batch(root: str, folders: list[str]) -> dict[str, Stat]:
     return {name: seen for folder in folders for name, seen in _find(root, folder, _FRAME_PARTS)}
 
 
+def _scene_folders(root: str, folder: str) -> list[str]:
+    """Of processed scenes those that are folders."""
+    if folder not in FOLDERS:
+        return []
+    with suppress(OSError), os.scandir(f"{root}/{folder}") as entries:
+        return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_dir())
+    return []
+
+
 def _find_flat(root: str, folder: str) -> dict[str, Stat]:
-    return dict(_find(root, folder, frozenset(), is_nuscenes_input))
+    return dict(
+        _find(root, folder, frozenset(), is_processed_input if is_processed_folder(folder) else is_nuscenes_input)
+    )
 
 
 def _find(

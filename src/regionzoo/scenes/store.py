@@ -22,9 +22,11 @@ NO_INSTANCE = -100
 class Scene:
     """One processed scan of N vertices.
 
-    coords: float32 [N, 3], metres, the raw file's world frame (not centred, not axis-aligned).
+    coords: float32 [N, 3], metres, the raw file's world frame (not centred, not axis-aligned; of PointGroup's files,
+        less their mean).
     colors: uint8 [N, 3], RGB 0..255.
-    superpoint: int32 [N], ids of the official over-segmentation as in the raw file (sparse, not contiguous).
+    superpoint: int32 [N], ids of the official over-segmentation as in the raw file (sparse, not contiguous); -1 if
+        there is none.
     group: int32 [N], position of the vertex' annotation group in ``categories``; -100 for none. Walls and floors
         are groups too: what counts as an instance is decided by the task.
     labels: per class set ("scannet20", "scannet200") int16 [N]; -100 = ignore.
@@ -139,8 +141,13 @@ def load_truth(path: str | Path, name: str) -> tuple[str, np.ndarray]:
     metadata = load_metadata(path)
     tensors = stored_tensors(path, metadata, ("coords", f"labels.{name}"))
     if f"labels.{name}" not in tensors:
-        raise SceneError(path.stem, path, f"has no labels of {name}")
+        raise without_labels(path, name)
     return metadata["coords_sha256"], tensors[f"labels.{name}"]
+
+
+def without_labels(path: Path, name: str) -> SceneError:
+    """What to raise for a stored scene that lacks the class set ``name``."""
+    return SceneError(path.stem, path, f"has no labels of {name}: its raw files hold none (docs/data.md)")
 
 
 def stored_tensors(

@@ -1,10 +1,10 @@
-"""Raw trees of both formats. Apart from `_folders`, so that a change of a reader concerns its own stages alone."""
+"""Raw trees of all formats. Apart from `_folders`, so that a change of a reader concerns its own stages alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from regionzoo.scenes.raw_source import DriveSource, RoomSource
+from regionzoo.scenes.raw_source import DriveSource, ProcessedSource, RoomSource
 from regionzoo.scenes.raw_tree import INDEX
 from regionzoo.settings.data import PreprocessSettings, RawSettings
 
@@ -15,13 +15,15 @@ def open_raw(
     exclude: tuple[str, ...] = (),
     expected: dict[str, str] | None = None,
     index: Path | None = None,
-) -> RoomSource | DriveSource:
+) -> RoomSource | ProcessedSource | DriveSource:
     """The raw tree of a data set in its own format.
 
     exclude: scenes to leave out. expected: path below root -> sha256, what nuScenes' tables must be. index: where the
     tables' index is kept, beside the link ``raw`` unless told.
     """
     lists = {"train": settings.train_list, "val": settings.val_list}
+    if settings.format != "raw":
+        return ProcessedSource.open(raw, settings.format, settings.dataset, lists, exclude)
     if settings.version == "v2":
         named = {split: name for split, name in lists.items() if name is not None}
         return RoomSource.open(raw, settings.dataset, named, exclude)

@@ -15,7 +15,7 @@ from regionzoo.integrity import require_content
 from regionzoo.launch import threads_each
 from regionzoo.progress import Meter
 from regionzoo.settings.data import FeatureSettings
-from regionzoo.stages._folders import require_raw, split_scenes
+from regionzoo.stages._folders import require_frames_of, require_raw, split_scenes
 from regionzoo.text.encoders import make_encoder
 
 
@@ -38,6 +38,7 @@ def run(settings: FeatureSettings, raw: Path, scenes: Path, out: Path, manifest:
             summary = import_openscene(scenes, _folder(settings), names, out, workers, progress)
         else:
             require_raw(raw)
+            require_frames_of(raw, source.dataset, f"take OpenScene's files (feature_sources.{settings.name})")
             summary = build_fused(
                 scenes_dir=scenes,
                 raw_root=raw,

@@ -40,4 +40,5 @@ def run(settings: PreprocessSettings, raw: Path, out: Path, manifest: Path, work
     for line in summary.notices:
         print(f"notice: {line}")
     shutil.rmtree(work, ignore_errors=True)
-    write_manifest(manifest, tree_hashes(out, workers=workers), {"dataset": settings.dataset, **summary.facts()})
+    facts = {"dataset": settings.dataset, **({} if settings.format == "raw" else {"format": settings.format})}
+    write_manifest(manifest, tree_hashes(out, workers=workers), facts | summary.facts())

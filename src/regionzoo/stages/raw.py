@@ -12,6 +12,8 @@ from typing import Any
 from regionzoo.artifacts import manifest_hash, write_manifest
 from regionzoo.errors import UserError
 from regionzoo.progress import Meter
+from regionzoo.scenes.nuscenes_layout import input_folders
+from regionzoo.scenes.processed_layout import FOLDERS
 from regionzoo.scenes.raw_tree import CACHE, INDEX, STATE, Inputs, RawTree, find_inputs, state_of, write_state
 from regionzoo.settings.data import RawSettings, StreetSizes
 from regionzoo.stages._raw import open_raw
@@ -33,10 +35,12 @@ def run(settings: RawSettings, link: Path, manifest: Path, workers: int) -> None
     splits = open_raw(settings, root, index=link.parent / INDEX).splits
     lists = {"train": settings.train_list, "val": settings.val_list}
     named = {split: name for split, name in lists.items() if name is not None}
-    if settings.version == "v2":
-        inputs = Inputs.listed((name for names in splits.values() for name in names), named.values())
+    if settings.version != "v2":
+        inputs = Inputs.whole(input_folders(settings.version), named.values())
+    elif settings.format != "raw":
+        inputs = Inputs.whole(FOLDERS, named.values())
     else:
-        inputs = Inputs.drives(settings.version, named.values())
+        inputs = Inputs.listed((name for names in splits.values() for name in names), named.values())
     tree = RawTree.load(link.parent / CACHE, root)
     with Meter("hash raw files", 1) as meter:
 
@@ -61,11 +65,17 @@ def _given(settings: RawSettings) -> tuple[Path, dict[str, Any]]:
     root = Path(settings.root).expanduser()
     rooms = settings.version == "v2"
     if not root.is_dir():
-        holds = "scans/" if rooms else f"{settings.version}/, samples/ and lidarseg/"
+        wanted = f"the folder of the official download that holds {settings.version}/, samples/ and lidarseg/"
+        if rooms:
+            wanted = "the folder of the official download that holds scans/"
+        if settings.format != "raw":
+            wanted = "the folder that holds train/ and val/"
         raise UserError(
-            f"params.yaml: data.{settings.dataset}.root: no such folder {root}; give the folder of the official "
-            f"download that holds {holds}, or null for synthetic {'rooms' if rooms else 'streets'}"
+            f"params.yaml: data.{settings.dataset}.root: no such folder {root}; give {wanted}, or null for synthetic "
+            f"{'rooms' if rooms else 'streets'}"
         )
+    if settings.format != "raw":
+        return root.resolve(), {"source": "scannet", "format": settings.format}
     # The usual layout names the version twice: <root>/<version>/<version>/*.json.
     inner = root / settings.version
     if not rooms and (inner / settings.version).is_dir():
