@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from regionzoo.artifacts import sealed_content, write_safetensors
 from regionzoo.training.optim import Optimizer
+
+TEXT_MATRIX = "task_head.cls_head.weight"
+"""The frozen class vectors in a network's state."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,9 @@ def load_model(path: Path, network: nn.Module, skip: tuple[str, ...] = ()) -> di
     kept = {name: value for name, value in network.state_dict().items() if name in skip}
     network.load_state_dict(tensors | kept, strict=True)
     return metadata
+
+
+def stored_text(weights: Path) -> np.ndarray:
+    """float32 [classes, D]: the class vectors in a file of weights, as they are."""
+    with safe_open(weights, "np") as file:
+        return file.get_tensor(TEXT_MATRIX)

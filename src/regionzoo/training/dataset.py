@@ -12,8 +12,9 @@ from regionzoo.captions.store import RegionCaptions, load_captions
 from regionzoo.errors import UserError
 from regionzoo.features.store import load_chunk, load_index
 from regionzoo.models.batch import Batch
+from regionzoo.scenes.centring import centred
 from regionzoo.scenes.instances import instance_ids
-from regionzoo.scenes.store import Scene, load_scene
+from regionzoo.scenes.store import Scene, load_scene, without_labels
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.augment import Augmented, augment
@@ -21,7 +22,7 @@ from regionzoo.training.collate import collate
 from regionzoo.training.instances import ItemInstances, item_instances
 from regionzoo.training.items import Item
 from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
-from regionzoo.training.voxels import VoxelSize
+from regionzoo.training.voxels import VoxelSize, cells
 
 # Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
 # ScanNet in every process would take 5 GB each.
@@ -30,20 +31,21 @@ KEPT_SCENES = 128
 MAX_REDRAWS = 20
 
 
-def normalised_colors(scene: Scene) -> np.ndarray:
-    """float32 [N, 3] in [-1, 1]."""
-    return (scene.colors.astype(np.float32) / 127.5 - 1).astype(np.float32)
+def normalised_colors(colors: np.ndarray) -> np.ndarray:
+    """float32 [N, 3] in [-1, 1] from colours 0..255."""
+    return colors.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def evaluation_item(scene: Scene, voxel_size: VoxelSize) -> Item:
-    """The scene as it is: no augmentation, crop or shuffle; labels are left to the evaluator."""
-    points = scene.centred()
-    voxels = points.astype(np.float64) / voxel_size
-    voxels = np.floor(voxels - voxels.min(axis=0)).astype(np.int64)
+    """The scene as it is: no augmentation, crop or shuffle; labels are left to the evaluator.
+
+    Centred and divided with the original's rounding: otherwise a few points of a scene are in a neighbouring voxel.
+    """
+    points = centred(scene.coords)
     return Item(
         scene_id=scene.scene_id,
-        voxels=voxels,
-        feats=np.concatenate([normalised_colors(scene), points], axis=1).astype(np.float32),
+        voxels=cells(points, voxel_size),
+        feats=np.concatenate([normalised_colors(scene.colors), points], axis=1),
         origin=np.arange(len(scene)),
         labels=None,
         binary=None,
@@ -93,7 +95,10 @@ class TrainingScenes:
 
     def _load(self, scene_id: str) -> tuple[Scene, RegionCaptions | None, np.ndarray]:
         if scene_id not in self._cache:
-            scene = load_scene(self.scenes_dir / f"{scene_id}.safetensors")
+            path, classes = self.scenes_dir / f"{scene_id}.safetensors", self.settings.classes
+            scene = load_scene(path)
+            if classes.annotated and classes.set not in scene.labels:
+                raise without_labels(path, classes.set)
             captions, texts = None, np.zeros(0, np.int64)
             if self.captions_dir is not None:
                 captions = load_captions(self.captions_dir / f"{scene_id}.safetensors", scene.coords_sha256)
@@ -126,7 +131,7 @@ class TrainingScenes:
         chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
         cloud = augment(
             scene.centred(),
-            normalised_colors(scene),
+            normalised_colors(scene.colors),
             settings.augmentation,
             settings.recipe.voxel_size,
             settings.recipe.max_points,

@@ -50,6 +50,13 @@ def occupied(points: np.ndarray, cell: VoxelSize) -> Voxels:
     return Voxels(cells[order[starts]], v2p, order, starts, np.diff(starts, append=len(points)))
 
 
+def cells(points: np.ndarray, voxel_size: VoxelSize) -> np.ndarray:
+    """int64 [N, 3], non-negative: cells of a room's centred points, float32 [N, 3], with the original's rounding."""
+    scaled = points * (1 / np.asarray(voxel_size, np.float64)).astype(np.float32)
+    scaled -= scaled.min(axis=0)
+    return scaled.astype(np.int64)
+
+
 def random_points(voxels: Voxels, rng: np.random.Generator) -> np.ndarray:
     """int64 [m]: one point of each voxel, all of its points as likely (training)."""
     return voxels.order[voxels.starts + rng.integers(0, voxels.counts)]
