@@ -14,6 +14,7 @@ import typer
 
 from regionzoo import __version__
 from regionzoo.artifacts import no_room
+from regionzoo.cli_apply import own_scans
 from regionzoo.cli_options import (
     Captions,
     Device,
@@ -23,6 +24,8 @@ from regionzoo.cli_options import (
     Manifest,
     Out,
     ParamsFile,
+    Precision,
+    PrecisionOption,
     Processes,
     Raw,
     Scenes,
@@ -32,6 +35,7 @@ from regionzoo.cli_options import (
     Workers,
 )
 from regionzoo.cli_people import people
+from regionzoo.cli_released import published
 from regionzoo.errors import UserError
 from regionzoo.launch import choose_processes, launch, threads_each
 
@@ -50,6 +54,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(own_scans)
+app.add_typer(published)
 app.add_typer(people)
 
 
@@ -95,13 +101,29 @@ def preprocess(
 
 @app.command(rich_help_panel=STAGES)
 def regions(
-    settings: SettingsJson, raw: Raw, scenes: Scenes, out: Out, manifest: Manifest, workers: Workers = 1
+    settings: SettingsJson,
+    raw: Raw,
+    scenes: Scenes,
+    out: Out,
+    manifest: Manifest,
+    work: Annotated[Path, typer.Option(help="Folder that keeps what pretrained captioners say.")] = Path(
+        "runs/captions"
+    ),
+    workers: Workers = 1,
+    device: DeviceOption = Device.auto,
+    precision: PrecisionOption = Precision.auto,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images in front of a pretrained captioner at once.")] = 8,
 ) -> None:
-    """Caption the frames of the training scenes and lift the boxes to points."""
+    """Caption the frames of the training scenes and lift the boxes to points, or import captions that others made.
+
+    Device, precision and batch size are those of pretrained captioners; such a run goes on where a killed one was.
+    """
     from regionzoo.settings.data import RegionSettings
     from regionzoo.stages import regions as stage
 
-    stage.run(RegionSettings.parse(settings), raw, scenes, out, manifest, workers)
+    paths = stage.RegionPaths(raw=raw, scenes=scenes, out=out, manifest=manifest, work=work)
+    runtime = stage.CaptioningRuntime(workers, device.value, precision.value, batch_size)
+    stage.run(RegionSettings.parse(settings), paths, runtime)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -173,11 +195,15 @@ def train(
 def predict_scenes(
     settings: SettingsJson,
     scenes: Scenes,
-    captions: Captions,
-    text: Text,
     result: Annotated[Path, typer.Option(help="Folder with model.safetensors and config.json.")],
     out: Out,
     manifest: Manifest,
+    captions: Annotated[
+        Path | None, typer.Option(help="Caption set of the training; published weights need none.")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Text table; default: the class vectors stored with the weights.")
+    ] = None,
     device: DeviceOption = Device.auto,
     engine: EngineOption = Engine.native,
     threads: Threads = 0,
@@ -208,6 +234,20 @@ def evaluate(
     from regionzoo.stages import evaluate as stage
 
     stage.run(EvaluateSettings.parse(settings), scenes, predictions, out, trained)
+
+
+@app.command(rich_help_panel=STAGES)
+def released(
+    settings: SettingsJson,
+    out: Out,
+    folder: Annotated[Path, typer.Option(help="Where fetched files are kept.")] = Path("data/released"),
+    lock: Annotated[Path, typer.Option(help="Table of their digests; commit it.")] = Path("data/released.lock.csv"),
+) -> None:
+    """Fetch, verify and convert a checkpoint of the original: weights as a training would have left them."""
+    from regionzoo.settings.released import ReleasedSettings
+    from regionzoo.stages import released as stage
+
+    stage.run(ReleasedSettings.parse(settings), out, folder, lock)
 
 
 @app.command(rich_help_panel=STAGES)

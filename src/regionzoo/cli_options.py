@@ -17,6 +17,14 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Precision(StrEnum):
+    """Numbers of a pretrained captioner."""
+
+    auto = "auto"
+    float32 = "float32"
+    float16 = "float16"
+
+
 class Task(StrEnum):
     """What is predicted."""
 
@@ -51,6 +59,9 @@ Out = Annotated[Path, typer.Option(help="Where to write.")]
 Manifest = Annotated[Path, typer.Option(help="Content manifest to write beside the output.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 DeviceOption = Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")]
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="auto: float16 on a GPU, float32 on a CPU; a caption may change with it.")
+]
 EngineOption = Annotated[Engine, typer.Option(help="Engine of the sparse convolutions; results agree within rounding.")]
 Threads = Annotated[int, typer.Option(min=0, help="Cores for torch, shared by the processes; 0: all.")]
 Processes = Annotated[

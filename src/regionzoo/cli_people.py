@@ -19,6 +19,7 @@ from regionzoo.cli_options import (
     Task,
     Threads,
     VariantOption,
+    Workers,
 )
 from regionzoo.errors import UserError
 from regionzoo.launch import choose_processes, launch, threads_each
@@ -37,6 +38,40 @@ def raw_status(
 
     for line in status_lines(data):
         print(line)
+
+
+@people.command(rich_help_panel=PEOPLE)
+def sens_export(
+    root: Annotated[Path, typer.Option(help="Folder of the ScanNet download, which holds scans/.")],
+    interval: Annotated[
+        int, typer.Option(min=1, help="Frames 0, N, 2 N, ...: 20 is the original's 125k set, 100 the 25k set.")
+    ] = 20,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the frames; default: <root>/scannet_frames_25k, where they are read."),
+    ] = None,
+    list_: Annotated[
+        list[str],
+        typer.Option("--list", metavar="FILE", help="Scene ids, a file below root; repeatable; default: all."),
+    ] = [],  # noqa: B006
+    workers: Workers = 1,
+) -> None:
+    """Write frames of the recordings (.sens) in the layout of scannet_frames_25k, at any interval.
+
+    Called again, it goes on with the scenes that are not done. Label and instance images are no part of a recording.
+    """
+    from regionzoo.progress import Meter
+    from regionzoo.scenes.sens_export import export_scenes, recorded_scenes
+    from regionzoo.scenes.splits import read_split_list
+
+    folder = root / "scannet_frames_25k" if out is None else out
+    listed = {scene for name in list_ for scene in read_split_list(root / name, "scannet")}
+    scenes = sorted(listed) if list_ else recorded_scenes(root)
+    with Meter("export frames", len(scenes)) as meter:
+        done = export_scenes(root, scenes, folder, interval, workers, lambda count, _: meter.update(count))
+    kept = f" ({done['scenes_kept']} were there)" if done["scenes_kept"] else ""
+    lost = f", {done['frames_without_pose']} of them without pose" if done["frames_without_pose"] else ""
+    print(f"{folder}: {done['scenes']} scenes{kept}, {done['frames']} frames{lost}")
 
 
 @people.command(rich_help_panel=PEOPLE)

@@ -9,25 +9,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BeforeValidator, Discriminator, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from regionzoo.errors import UserError
 from regionzoo.references import check_names
 from regionzoo.settings.base import Count, NonNegative, Positive, Seed, Settings, VoxelSize
+from regionzoo.settings.captioners import RegionSource
 from regionzoo.settings.data import (
     FeatureSettings,
     FeatureSource,
+    Format,
     FuseSettings,
     PreprocessSettings,
     RawSettings,
     RegionSettings,
-    RegionSource,
     RoomSizes,
     Source,
     StreetSizes,
     TextSettings,
     Version,
 )
+from regionzoo.settings.released import ReleasedFile, ReleasedSettings
 from regionzoo.settings.train import (
     Augmentation,
     Classes,
@@ -47,9 +49,11 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 class DatasetParams(Settings):
-    """Section ``data.<dataset>``. Without lists (nuScenes alone) the official split of the version is taken."""
+    """Section ``data.<dataset>``. Without lists the official split of the version is taken (nuScenes), or all scenes of
+    the split's folder (processed scenes)."""
 
     version: Version
+    format: Format = "raw"
     root: str | None
     train_list: str | None
     val_list: str | None
@@ -57,8 +61,16 @@ class DatasetParams(Settings):
 
     @model_validator(mode="after")
     def _lists_fit(self) -> Self:
-        if self.version == "v2" and (self.train_list is None or self.val_list is None):
+        if self.version == "v2" and self.format == "raw" and (self.train_list is None or self.val_list is None):
             raise ValueError("train_list and val_list must be given: ScanNet's splits come as files")
+        return self
+
+    @model_validator(mode="after")
+    def _format_fits(self) -> Self:
+        if self.format != "raw" and self.drives:
+            raise ValueError(f"format {self.format} holds ScanNet's scenes, so version must be v2")
+        if self.format != "raw" and self.root is None:
+            raise ValueError(f"format {self.format} needs a root; synthetic rooms are made in the format raw")
         return self
 
     @property
@@ -198,6 +210,7 @@ class Params(Settings):
     instance_heads: dict[str, Annotated[InstanceHead | None, BeforeValidator(_none_if_empty)]]
     rows: dict[str, Row]
     shared_rows: dict[str, SharedRow]
+    released: dict[str, ReleasedFile] = Field(default_factory=dict)
     published: dict[str, Published]
     scales: Scales
 
@@ -230,6 +243,7 @@ class Params(Settings):
         return RawSettings(
             dataset=dataset,
             version=data.version,
+            format=data.format,
             root=data.root,
             train_list=data.train_list,
             val_list=data.val_list,
@@ -242,6 +256,7 @@ class Params(Settings):
         return PreprocessSettings(
             dataset=dataset,
             version=data.version,
+            format=data.format,
             source=self.source(dataset),
             train_list=data.train_list,
             val_list=data.val_list,
@@ -310,6 +325,17 @@ class Params(Settings):
         """Settings of a row's evaluation."""
         entry = (self.shared_rows if row in self.shared_rows else self.rows)[row].evaluate
         return EvaluateSettings(row=row, protocol=entry.protocol, also=entry.also)
+
+    def released_weights(self, row: str) -> ReleasedSettings:
+        """Settings of the conversion of a row's published checkpoint, which is of the scale ``paper``."""
+        paper = self.model_copy(update={"scale": "paper"})
+        return ReleasedSettings(
+            row=row,
+            file=self.released.get(row, ReleasedFile()),
+            train=paper.train(self.weights_of(row)),
+            classes=self.predict(row).classes,
+            encoder=self.text[self.all_rows[row].text].encoder,
+        )
 
     @property
     def all_rows(self) -> dict[str, Row | SharedRow]:

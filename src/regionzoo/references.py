@@ -63,6 +63,8 @@ def check_names(params: Params) -> None:
         _check_classes(shared.classes, f"{where}.classes")
         if shared.classes.annotated or params.rows[shared.weights].train.classes.annotated:
             raise ValueError(f"{where}: only annotation-free weights can be asked for other classes")
+    for key in params.released:
+        _known(key, [*params.rows, *params.shared_rows], "released", "row")
     for section, valid in (
         ("recipes", params.recipes),
         ("models", params.models),
@@ -89,8 +91,8 @@ def _check_data(params: Params) -> None:
             kind = "streets (with keyframes)" if dataset.drives else "rooms (with vertex_spacing)"
             raise ValueError(f"synthetic.{key}: expected sizes of {kind} for version {dataset.version}")
     for key, source in params.region_sources.items():
-        if params.data[source.dataset].drives and (source.style == "template" or source.swap_xy_scale):
-            raise ValueError(f"region_sources.{key}: style template and swap_xy_scale are for ScanNet alone")
+        if params.data[source.dataset].drives and source.for_rooms_alone:
+            raise ValueError(f"region_sources.{key}: {source.for_rooms_alone} is for ScanNet alone")
 
 
 def _check_kind(params: Params, row: Row, where: str) -> None:

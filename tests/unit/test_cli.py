@@ -17,7 +17,8 @@ from regionzoo.report.check import check_files
 
 COMMANDS = (
     "raw", "preprocess", "regions", "fuse", "features", "text", "train", "predict-scenes", "evaluate", "tables",
-    "rows", "run", "score", "plot", "check",
+    "released", "predict", "query", "published-files", "fetch", "export-checkpoint",
+    "rows", "run", "score", "plot", "check", "sens-export",
 )  # fmt: skip
 
 

@@ -44,7 +44,7 @@ def test_a_change_reaches_the_stages_that_import_it(source: Path) -> None:
     assert edited(source, "evaluation/semantic.py", "hit / (truth + 1e-10)", "hit / (truth + 1e-9)") == {"evaluate"}
     assert edited(source, "captions/fuse.py", "1e-6", "1e-5") >= {"fuse"}
     assert "train" not in edited(source, "captions/associate.py", "0.2", "0.3")
-    assert edited(source, "models/unet.py", "super().__init__()", "super().__init__(); int()") == {"train", "predict"}
+    assert edited(source, "models/unet.py", "super().__init__()", "super().__init__(); int()") >= {"train", "predict"}
 
 
 def test_a_table_of_facts_counts_with_its_module(source: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_table_of_facts_counts_with_its_module(source: Path) -> None:
 def test_every_stage_has_a_digest_and_lazy_imports_are_seen(repository: Path) -> None:
     stages = stage_names(repository / "src")
     data = {"raw", "preprocess", "regions", "fuse", "text", "features"}
-    assert data | {"train", "predict", "evaluate", "pictures", "tables"} == set(stages)
+    assert data | {"train", "predict", "evaluate", "pictures", "tables", "released"} == set(stages)
     seen = closure(repository / "src", "regionzoo.stages.train")
     assert {"regionzoo.training.loop", "regionzoo.models.network", "regionzoo.sparse.native"} <= set(seen)
     assert "regionzoo.cli" not in seen and "regionzoo.config" not in seen

@@ -52,6 +52,9 @@ def changed(plain: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("synthetic/nuscenes", {"train_scenes": 1}, "synthetic.nuscenes.val_scenes: missing"),
         ("data/nuscenes/version", "v2", "data.nuscenes: train_list and val_list must be given"),
         ("data/nuscenes/version", "v1.0-test", "data.nuscenes.version: input should be 'v2', 'v1.0-mini'"),
+        ("data/scannet/format", "pointgrup", "data.scannet.format: input should be 'raw', 'pointgroup' or 'pointcept'"),
+        ("data/scannet/format", "pointcept", "data.scannet: format pointcept needs a root"),
+        ("data/nuscenes/format", "pointgroup", "data.nuscenes: format pointgroup holds ScanNet's scenes"),
         ("synthetic/nuscenes/keyframes", None, "synthetic.nuscenes.keyframes: input should be"),
         ("augmentations/streets/rotat", True, "augmentations.streets.rotat: unknown key; did you mean 'rotate'?"),
         ("augmentations/indoor/elastik", [], "augmentations.indoor.elastik: unknown key; did you mean 'elastic'?"),
@@ -163,6 +166,22 @@ def test_the_root_of_the_data_reaches_the_raw_job_alone(plain: dict[str, Any]) -
     jobs: list[Settings] = [real.preprocess("scannet"), real.regions("kosmos"), real.train("scannet_b15n4")]
     assert all("/somewhere" not in job.canonical() for job in jobs)
     assert "/somewhere" in real.raw("scannet").canonical()
+
+
+def test_processed_scenes_need_no_lists_and_concern_two_jobs(plain: dict[str, Any]) -> None:
+    rooms = plain["data"]["scannet"] | {"root": "/somewhere", "train_list": None, "val_list": None}
+    with pytest.raises(UserError, match=r"data\.scannet: train_list and val_list must be given"):
+        Params.check(changed(plain, "data/scannet", rooms), "")
+    one, other = (
+        Params.check(changed(plain, "data/scannet", rooms | {"format": form}), "")
+        for form in ("pointgroup", "pointcept")
+    )
+    assert one.source("scannet") == "scannet" and one.resolved_scale("scannet") == "paper"
+    assert one.raw("scannet") != other.raw("scannet") and one.preprocess("scannet") != other.preprocess("scannet")
+    assert [one.train(row) for row in one.rows] == [other.train(row) for row in one.rows]
+    # Tables of parameters from before there were formats.
+    del plain["data"]["scannet"]["format"], plain["data"]["nuscenes"]["format"]
+    assert Params.check(plain, "").raw("scannet").format == "raw"
 
 
 def test_published_scores_reach_no_job(plain: dict[str, Any]) -> None:

@@ -192,6 +192,18 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str | bytes, reason: s
     assert one_line_of(tmp_path, "scannet_b12n7")[0].state == "built"
 
 
+def test_scores_of_the_originals_own_weights_stand_in_a_note(tmp_path: Path) -> None:
+    write_result(tmp_path / "released", "scannet_b15n4", dict(GOOD))
+    line, _ = one_line_of(tmp_path)
+    told = "The original's own weights score hIoU 69.00, mIoU_base 68.00, mIoU_novel 70.00 here (not comparable: "
+    assert line.state == "missing" and line.notes[0].startswith(told) and "synthetic data" in line.notes[0]
+    write_result(tmp_path / "released", "scannet_b15n4", dict(GOOD), data=REAL)
+    assert one_line_of(tmp_path)[0].notes == (f"{told.partition(' (not')[0]}.",)
+    (tmp_path / "released" / "scannet_b15n4" / "metrics.json").write_text("{")
+    line, said = one_line_of(tmp_path)
+    assert len(said) == 1 and "released" in said[0] and line.state == "missing"
+
+
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "scannet_b15n4" / "metrics.json").mkdir(parents=True)
     line, said = one_line_of(tmp_path)

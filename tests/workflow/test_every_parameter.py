@@ -63,7 +63,8 @@ def others(value: Any) -> list[Any]:
         return [value[:-1], value[1:], [*value, "x"], [*value, *(value[-1:] or ["toilet"])]]
     if value is None:
         return ["/another/folder", 1]
-    return ["paper", "small", "val.txt", "another", "minilm", "lseg", "identity", "name", "grounded", "mean", "native"]
+    texts = ["paper", "small", "val.txt", "another", "minilm", "lseg", "identity", "name", "grounded", "mean", "native"]
+    return [*texts, "pointcept"]
 
 
 def concerned(stages: list[Stage], key: str) -> set[str]:
@@ -95,11 +96,16 @@ def test_every_value_concerns_the_same_jobs_for_both(tmp_path: Path) -> None:
     stages = dvc_stages(project)
     small = yaml.safe_load((project.folder / "params.yaml").read_text())
     instance_rows = [row for row, entry in small["rows"].items() if entry["train"]["instances"] != "none"]
-    scales = [(tree, settings(Params.check(tree, "params.yaml"))) for tree in (small, small | {"scale": "paper"})]
-    assert all({stage.name for stage in stages} == set(before) for _, before in scales)
+    # Other formats than "raw" are for a user's data alone.
+    rooms = small["data"]["scannet"] | {"root": "/processed", "format": "pointgroup"}
+    processed = small | {"data": small["data"] | {"scannet": rooms}}
+    trees = (small, small | {"scale": "paper"}, processed)
+    told = [(tree, settings(Params.check(tree, "params.yaml"))) for tree in trees]
+    assert all({stage.name for stage in stages} == set(before) for _, before in told)
     tried, missed, wider = {}, {}, {}
     for key, value in leaves(small):
-        found = [changed_jobs(tree, before, key, value) for tree, before in scales]
+        asked = told if key == "data.scannet.format" else told[:2]
+        found = [changed_jobs(tree, before, key, value) for tree, before in asked]
         known = [jobs for jobs in found if jobs is not None]
         if not known:
             continue

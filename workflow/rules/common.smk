@@ -72,6 +72,12 @@ def row_path(pattern):
     return path
 
 
+def local_checkpoint(wildcards):
+    """The checkpoint of a row if params.yaml names a file that is there; the job says what is wrong with others."""
+    named = PARAMS.released_weights(wildcards.row).file.checkpoint
+    return [named] if named and Path(named).is_file() else []
+
+
 def fused_path(pattern):
     """Input function: a path with the two sides of the job's caption set filled in."""
 

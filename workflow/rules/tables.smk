@@ -21,6 +21,7 @@ rule tables:
         ),
         # Runs of a row that differ in the seed alone: `regionzoo run ROW --tag seed1 --set seed=1`.
         repeats=glob_results("results/*+*/metrics.json"),
+        released=glob_results("results/released/*/metrics.json"),
     output:
         folder=report(
             directory("results/tables"),

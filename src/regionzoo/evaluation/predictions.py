@@ -98,7 +98,7 @@ class TrainedWith(Settings):
 
     unlabelled_as: class that unlabelled points counted as in training. captions: whether their loss was on, and who
     wrote them. distill, features: weight of the distillation loss, and who provided its features. text: facts of the
-    text table. cost: of the training.
+    text table. cost: of the training. released: where published weights came from, None for trained ones.
     """
 
     row: str
@@ -113,6 +113,7 @@ class TrainedWith(Settings):
     text: dict[str, Any]
     weights_sha256: str
     cost: dict[str, Any]
+    released: dict[str, Any] | None = None
 
 
 class PredictionFacts(Settings):

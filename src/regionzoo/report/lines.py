@@ -12,7 +12,7 @@ from typing import Literal
 from regionzoo.errors import UserError
 from regionzoo.report.comparable import comparable, mark
 from regionzoo.report.consistency import HarmonicCheck, check_harmonic
-from regionzoo.report.results import Metrics, Runs, mean_hours, read_runs
+from regionzoo.report.results import Metrics, Runs, mean_hours, read_metrics, read_runs
 from regionzoo.settings.train import Published, TablesSettings
 
 TABLES = {
@@ -27,6 +27,9 @@ TITLES = {
     "semantic-free": "Semantic segmentation, annotation-free",
     "instance": "Instance segmentation, base-annotated",
 }
+
+RELEASED = "released"
+"""Folder of the results of the original's own weights."""
 
 DATASETS = ("ScanNet", "nuScenes", "ScanNet200")
 
@@ -133,14 +136,33 @@ def _line(row: str, published: Published, available: bool, results: Path, compla
     except UserError as error:
         complain(str(error))
         return Line(row, published, "damaged", trouble=str(error))
+    notes = _with_their_weights(row, published, results, complain)
     if found is None:
-        return Line(row, published, "missing")
+        return Line(row, published, "missing", notes=notes)
     for message in found.damaged:
         complain(message)
-    return _built(row, published, found)
+    return _built(row, published, found, notes)
 
 
-def _built(row: str, published: Published, found: Runs) -> Line:
+def _with_their_weights(
+    row: str, published: Published, results: Path, complain: Callable[[str], None]
+) -> tuple[str, ...]:
+    """What the original's own weights score here, if they were asked."""
+    path = results / RELEASED / row / "metrics.json"
+    if not path.exists():
+        return ()
+    try:
+        metrics = read_metrics(path, row)
+    except UserError as error:
+        complain(str(error))
+        return (f"The original's own weights: {error}.",)
+    scores = mean_scores((metrics,), published.protocol, tuple(published.scores))
+    told = ", ".join(f"{name} {score.text()}" for name, score in scores.items()) or "nothing under this protocol"
+    reason = comparable(metrics)
+    return (f"The original's own weights score {told} here{f' (not comparable: {reason})' if reason else ''}.",)
+
+
+def _built(row: str, published: Published, found: Runs, notes: tuple[str, ...]) -> Line:
     own = next(run for run in found.runs if run.row == row)
     return Line(
         row,
@@ -150,7 +172,7 @@ def _built(row: str, published: Published, found: Runs) -> Line:
         scores=mean_scores(found.runs, published.protocol, tuple(published.scores)),
         reason=comparable(own),
         mark=mark(own),
-        notes=(*found.notes, *(f"A repeat is left out: {message}." for message in found.damaged)),
+        notes=(*notes, *found.notes, *(f"A repeat is left out: {message}." for message in found.damaged)),
     )
 
 

@@ -89,7 +89,7 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
     current: Any = model
     for part in path:
         if part.startswith(TAG):
-            members = get_args(get_args(current)[0])
+            members = get_args(current)
             current = next(get_args(one)[0] for one in members if get_args(one)[1].tag == part)
         elif isinstance(current, type) and issubclass(current, BaseModel):
             if part not in current.model_fields:
@@ -103,12 +103,8 @@ def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _strip(annotation: Any) -> Any:
-    """The model inside Optional and Annotated."""
+    """The model inside Optional and Annotated, or a tagged union: the rest of the path tells its members apart."""
     if get_origin(annotation) is types.UnionType or str(get_origin(annotation)) == "typing.Union":
-        return _strip(next(arg for arg in get_args(annotation) if arg is not type(None)))
-    if get_origin(annotation) is Annotated:
-        inner = get_args(annotation)[0]
-        # The members of a tagged union are told apart by what comes next in the path.
-        tagged = isinstance(inner, types.UnionType) or str(get_origin(inner)) == "typing.Union"
-        return annotation if tagged and get_origin(get_args(inner)[0]) is Annotated else _strip(inner)
-    return annotation
+        members = [arg for arg in get_args(annotation) if arg is not type(None)]
+        return annotation if get_origin(members[0]) is Annotated else _strip(members[0])
+    return _strip(get_args(annotation)[0]) if get_origin(annotation) is Annotated else annotation

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from regionzoo.settings.base import ClassSetName, Count, NonNegative, Positive, Seed, Settings, Share, Truth
+from regionzoo.settings.base import ClassSetName, Count, NonNegative, Positive, Seed, Settings, Share
+from regionzoo.settings.captioners import RegionSource
 
 
 class RoomSizes(Settings):
@@ -28,6 +29,8 @@ class StreetSizes(Settings):
 
 Version = Literal["v2", "v1.0-mini", "v1.0-trainval"]
 """Release of a data set, which also says its format: ScanNet v2, or nuScenes v1.0."""
+Format = Literal["raw", "pointgroup", "pointcept"]
+"""What a root holds: the official download, or ScanNet's scenes as others have processed them."""
 Source = Literal["scannet", "synthetic-rooms", "nuscenes", "synthetic-streets"]
 """Where data are from; written into every scene and beside every number."""
 
@@ -35,11 +38,13 @@ Source = Literal["scannet", "synthetic-rooms", "nuscenes", "synthetic-streets"]
 class RawSettings(Settings):
     """Where the raw tree of a data set comes from: ``root`` of real data, or else ``synthetic`` sizes.
 
-    train_list, val_list: files that list the scenes of a split; None, for nuScenes: its official split.
+    train_list, val_list: files that list the scenes of a split; None, for nuScenes: its official split, for processed
+    scenes: those of the split's folder.
     """
 
     dataset: str
     version: Version
+    format: Format = "raw"
     root: str | None
     train_list: str | None
     val_list: str | None
@@ -51,27 +56,11 @@ class PreprocessSettings(Settings):
 
     dataset: str
     version: Version
+    format: Format = "raw"
     source: Source
     train_list: str | None
     val_list: str | None
     exclude: tuple[str, ...]
-
-
-class RegionSource(Settings):
-    """A captioner and the way in which its boxes become points.
-
-    frame_interval: frames whose number is a multiple of it (nuScenes: keyframes of a drive, from 0). swap_xy_scale: the
-    original's slip in scaling ScanNet's pixels.
-    """
-
-    dataset: str
-    captioner: Literal["simulated"]
-    style: Literal["template", "name", "grounded", "window"]
-    miss_rate: Share
-    naming_noise: Share
-    box_noise: NonNegative
-    frame_interval: Count = 1
-    swap_xy_scale: Truth = False
 
 
 class RegionSettings(Settings):

@@ -19,22 +19,25 @@ from regionzoo.integrity import manifest_of, read_made, require_content, require
 from regionzoo.settings.train import PredictSettings, TrainSettings
 from regionzoo.stages._folders import split_scenes
 from regionzoo.stages._runtime import Runtime
-from regionzoo.text.table import load_table
+from regionzoo.text.class_prompts import class_prompts
+from regionzoo.text.table import TextTable, load_table
 from regionzoo.training.build import build_network
-from regionzoo.training.checkpoint import load_model
+from regionzoo.training.checkpoint import TEXT_MATRIX, load_model, stored_text
 from regionzoo.training.distributed import World, leading, wait_for_all, world
 
-TEXT_MATRIX = "task_head.cls_head.weight"
+PUBLISHED = ["the original's"]
+"""Captioners of weights that were published."""
 
 
 @dataclass(frozen=True)
 class PredictPaths:
     """``result``: folder of the trained row, with model.safetensors and config.json. ``captions``: its manifest says
-    who wrote the captions. ``out``, ``manifest``: predictions folder and its manifest."""
+    who wrote the captions. ``out``, ``manifest``: predictions folder and its manifest. Weights of the original bring
+    their class vectors along and were trained elsewhere: ``captions`` and ``text`` are None."""
 
     scenes: Path
-    captions: Path
-    text: Path
+    captions: Path | None
+    text: Path | None
     result: Path
     out: Path
     manifest: Path
@@ -43,8 +46,8 @@ class PredictPaths:
 def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> None:
     """Predict the validation scenes and replace ``paths.out``, all or nothing.
 
-    The trained row may be another than ``settings.row``, with other classes: the frozen text matrix is always made from
-    the text table, never taken from the weights.
+    The trained row may be another than ``settings.row``, with other classes: the frozen text matrix is made from the
+    text table, not taken from the weights, where there is a table.
     """
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
@@ -60,15 +63,17 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
             f"'snakemake --cores all --force -- {weights}'"
         )
     trained = TrainSettings.check(config.get("settings"), f"{config_path}: settings")
-    captioners = read_made(manifest_of(paths.captions))["facts"]["captioners"]
-    table = load_table(paths.text)
+    captioners = PUBLISHED
+    if paths.captions is not None:
+        captioners = read_made(manifest_of(paths.captions))["facts"]["captioners"]
+    table = load_table(paths.text) if paths.text is not None else _stored(trained, settings, weights)
     scene_ids = split_scenes(paths.scenes, "val")
     if not scene_ids:
         raise UserError(f"{paths.scenes}: no validation scene; check the validation list")
     start = time.monotonic()
     with world(runtime.device) as here:
         network = build_network(trained, table, runtime.engine, settings.classes)
-        load_model(weights, network, skip=(TEXT_MATRIX,))
+        load_model(weights, network, skip=() if paths.text is None else (TEXT_MATRIX,))
         network.to(here.device)
         with _shared_folder(paths.out, here) as folder:
             predict_scenes(
@@ -100,9 +105,10 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
                 },
                 distill=trained.distill,
                 features=config.get("features", {}) if trained.distill else {"provider": "none"},
-                text=table.facts,
+                text=config["text"] if paths.text is None else table.facts,
                 weights_sha256=identity,
                 cost=config.get("cost", {}),
+                released=config.get("released"),
             ),
             scenes=len(scene_ids),
             device=device_name(here.device),
@@ -110,6 +116,17 @@ def run(settings: PredictSettings, paths: PredictPaths, runtime: Runtime) -> Non
             predict_peak_memory_gib=peak_memory_gib(),
         )
         write_manifest(paths.manifest, tree_hashes(paths.out), facts.model_dump(mode="json"))
+
+
+def _stored(trained: TrainSettings, settings: PredictSettings, weights: Path) -> TextTable:
+    """A table of the shape of the class vectors in the weights, which take its place."""
+    vectors = stored_text(weights)
+    prompts = class_prompts(settings.classes.set, trained.template)
+    if len(vectors) != len(prompts):
+        raise UserError(
+            f"{weights}: holds vectors of {len(vectors)} classes, and the row has {len(prompts)}; say --text"
+        )
+    return TextTable(tuple(prompts), vectors)
 
 
 @contextmanager
