@@ -15,10 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first; of two processes one takes the workflow tests, which share a built project."""
-    for item in items:
-        if "workflow" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
+    """Fast tests first."""
     items.sort(key=lambda item: "workflow" in item.path.parts)
 
 

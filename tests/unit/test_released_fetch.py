@@ -110,7 +110,7 @@ def test_all_reasons_are_told(place: Place) -> None:
             message = place.refused(entry, "row: not fetched; ")
         assert "/a: HTTP 403: access is refused; " in message
         assert "/b: the server sent a web page, not the file: the link wants a login, or has expired" in message
-        assert message.endswith(f"or save https://example.org/zoo with a browser as {place.file}")
+        assert f"or save https://example.org/zoo with a browser as {place.file}; or bring a copy: " in message
     assert not place.lock.exists()
     place.refused(
         an_artifact(page="https://example.org"), "no address of the file is known; or save https://example.org"

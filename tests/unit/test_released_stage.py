@@ -92,6 +92,18 @@ def test_a_row_that_asks_for_other_classes_gets_vectors_of_its_encoder(
     assert not (tmp_path / "other").exists()
 
 
+def test_a_file_that_cannot_be_read_is_not_remembered_as_the_published_one(params: Params, tmp_path: Path) -> None:
+    settings = narrow(params, "scannet_b15n4", tmp_path / "from.pth")
+    whole = checkpoint(settings, tmp_path / "from.pth").read_bytes()
+    (tmp_path / "from.pth").write_bytes(whole[:-1000])
+    with pytest.raises(UserError, match="truncated"):
+        released.run(settings, tmp_path / "out", tmp_path / "kept", tmp_path / "lock.csv")
+    assert not (tmp_path / "lock.csv").exists() and not (tmp_path / "kept" / "scannet_b15n4.pth").exists()
+    (tmp_path / "from.pth").write_bytes(whole)
+    released.run(settings, tmp_path / "out", tmp_path / "kept", tmp_path / "lock.csv")
+    assert read_lock(tmp_path / "lock.csv").keys() == {"scannet_b15n4"}
+
+
 def test_another_network_is_refused_and_leaves_nothing(params: Params, tmp_path: Path) -> None:
     settings = narrow(params, "scannet_b15n4", write(tmp_path / "from.pth", small_state()))
     with pytest.raises(UserError, match="not a checkpoint of this row"):

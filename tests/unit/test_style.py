@@ -92,4 +92,4 @@ def test_one_lock_for_conda_and_pip(repository: Path) -> None:
 def test_the_readme_test_command_is_what_ci_runs(repository: Path) -> None:
     readme, ci = (repository / "README.md").read_text(), (repository / ".ci" / "run").read_text()
     command = ci.strip().splitlines()[-1]
-    assert command.endswith("&& pytest") and command in readme
+    assert "&& pytest" in command and command in readme

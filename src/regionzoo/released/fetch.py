@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from regionzoo.artifacts import atomic_path, sha256_file
 from regionzoo.errors import UserError
 from regionzoo.released.download import download
-from regionzoo.released.lock import Locked, held, read_lock, record
+from regionzoo.released.lock import Locked, forget, held, read_lock, record
 from regionzoo.released.manifest import Artifact
 from regionzoo.released.opcodes import is_web_page
 
@@ -127,5 +127,16 @@ def _verified(path: Path, artifact: Artifact, expected: str, told_by: str, way_o
 def _taken_down(artifact: Artifact, target: Path, digest: str, expected: str, origin: str, lock: Path) -> Fetched:
     size = target.stat().st_size
     if not expected:
-        record(lock, Locked(artifact.name, digest, size, origin), target.with_name(".lock.guard"))
+        record(lock, Locked(artifact.name, digest, size, origin), _guard(target))
     return Fetched(target, digest, size, origin, not expected)
+
+
+def give_up(found: Fetched, artifact: Artifact, lock: Path = LOCK) -> None:
+    """Neither keep nor remember a file that cannot be used, if it was taken for the published one a moment ago."""
+    if found.first:
+        forget(lock, artifact.name, _guard(found.path))
+        found.path.unlink()
+
+
+def _guard(target: Path) -> Path:
+    return target.with_name(".lock.guard")

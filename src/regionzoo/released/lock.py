@@ -49,12 +49,26 @@ def read_lock(path: Path) -> dict[str, Locked]:
 def record(path: Path, entry: Locked, guard: Path) -> None:
     """Add a file to the table, sorted by name. guard: a file that processes which write the same table lock."""
     with held(guard):
-        lines = read_lock(path) | {entry.artifact: entry}
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(astuple(lines[name]) for name in sorted(lines))
-        write_text(path, text.getvalue())
+        _write(path, read_lock(path) | {entry.artifact: entry})
+
+
+def forget(path: Path, artifact: str, guard: Path) -> None:
+    """Take a file out of the table again; a table that is empty then goes too."""
+    with held(guard):
+        lines = read_lock(path)
+        lines.pop(artifact, None)
+        if lines:
+            _write(path, lines)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, lines: dict[str, Locked]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(astuple(lines[name]) for name in sorted(lines))
+    write_text(path, text.getvalue())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from regionzoo.classes import class_set
 from regionzoo.errors import UserError
 from regionzoo.released.checkpoint_file import read_checkpoint
 from regionzoo.released.convert import CLIP_DIMENSION
-from regionzoo.released.fetch import FOLDER, LOCK, fetch
+from regionzoo.released.fetch import FOLDER, LOCK, fetch, give_up
 from regionzoo.released.manifest import artifact_of
 from regionzoo.released.result import ClassText, write_result
 from regionzoo.settings.released import ReleasedSettings
@@ -24,10 +24,15 @@ def run(settings: ReleasedSettings, out: Path, folder: Path = FOLDER, lock: Path
     folder: where fetched files are kept. lock: the table of their digests.
     """
     file = settings.file
-    found = fetch(artifact_of(settings.row, "checkpoint"), folder, lock, file.checkpoint)
+    artifact = artifact_of(settings.row, "checkpoint")
+    found = fetch(artifact, folder, lock, file.checkpoint)
+    try:
+        checkpoint = read_checkpoint(found.path)
+    except UserError:
+        give_up(found, artifact, lock)
+        raise
     seen = f"recorded in {lock}" if found.first else "as expected"
     print(f"{found.path}: {found.size} bytes, sha256 {found.sha256[:12]}..., {seen}")
-    checkpoint = read_checkpoint(found.path)
     text = _text(settings, len(checkpoint.state.get(TEXT_MATRIX, ())))
     report = write_result(checkpoint, settings.train, None, out, file.layout, file.remap, text)
     facts = report.provenance
