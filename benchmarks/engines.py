@@ -2,8 +2,9 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/engines.py --voxels 29000 --threads 2
 
-Index maps are built anew in every repeat, as in training. MinkowskiEngine takes part if it is installed; it is fastest
-with OPENBLAS_NUM_THREADS=1, so the benchmark refuses to time it otherwise. Writes ``benchmarks/engines.json``.
+Index maps are built anew in every repeat, as in training, and the engines take turns. MinkowskiEngine takes part if it
+is installed; it is fastest with OPENBLAS_NUM_THREADS=1, so the benchmark refuses to time it otherwise. Memory is that
+of a process for each engine (Linux). Writes ``benchmarks/engines.json``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ import argparse
 import os
 import platform
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +34,8 @@ from regionzoo.sparse.pyramid import Pyramid, spatial_shape
 
 WIDTHS = (16, 32, 48, 64, 80, 96, 112)
 VOXEL = 0.02
+
+Step = Callable[[], None]
 
 
 def box_surface(low: np.ndarray, high: np.ndarray, skip_top: bool = False) -> np.ndarray:
@@ -61,25 +70,62 @@ def room(voxels: int, seed: int) -> torch.Tensor:
     return torch.from_numpy(coords.astype(np.int32))
 
 
-def measure(engine: SparseEngine, coords: torch.Tensor, repeats: int, half: bool) -> dict[str, float]:
-    """Milliseconds of forward + backward with maps built anew: minimum and median."""
+def stepper(engine: SparseEngine, coords: torch.Tensor, half: bool) -> Step:
+    """One forward and backward pass, maps built anew."""
     torch.manual_seed(0)
     device = coords.device.type
     net = SparseUNet(6, WIDTHS, 2).train().to(device)
     feats = torch.randn(len(coords), 6).to(device)
     extent = spatial_shape(coords)
-    times = []
-    for _ in range(repeats + 1):
+
+    def step() -> None:
         net.zero_grad(set_to_none=True)
-        start = time.perf_counter()
         with torch.autocast(device, torch.float16, enabled=half):
             out, _ = net(feats, Grid(Pyramid(coords, extent, len(WIDTHS)), engine))
         out.float().square().mean().backward()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) * 1e3)
-    times = sorted(times[1:])  # the first run warms up
-    return {"minimum_ms": round(times[0], 1), "median_ms": round(times[len(times) // 2], 1)}
+
+    return step
+
+
+def measure(steps: dict[str, Step], repeats: int) -> dict[str, dict[str, Any]]:
+    """Milliseconds of each engine's step, all in turn in every repeat: minimum, median, spread."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append((time.perf_counter() - start) * 1e3)
+    result = {}
+    for name, all_of in times.items():
+        found = sorted(all_of[1:])  # the first run warms up
+        spread = [round(found[0], 1), round(found[-1], 1)]
+        result[name] = {"minimum_ms": spread[0], "median_ms": round(median(found), 1), "spread_ms": spread}
+    return result
+
+
+def chosen(name: str) -> SparseEngine:
+    """The engine of that name in the results."""
+    if name == "minkowski":
+        return make_engine("minkowski")
+    return NativeEngine({"native": None, "native-pairs": "pairs", "native-table": "table"}[name])  # type: ignore[arg-type]
+
+
+def peak_mib(name: str, coords: torch.Tensor, threads: int) -> float:
+    """What two steps on the CPU add to the resident memory of a process that does nothing else, MiB."""
+    torch.set_num_threads(threads)
+    step = stepper(chosen(name), coords, False)
+    before = most_resident()
+    for _ in range(2):
+        step()
+    return round(most_resident() - before)
+
+
+def most_resident() -> float:
+    """Largest resident memory of this process so far, MiB; getrusage would count the parent's, too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main() -> None:
@@ -94,27 +140,27 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    engines: dict[str, SparseEngine] = {
-        "native": NativeEngine(),
-        "native-pairs": NativeEngine("pairs"),
-        "native-table": NativeEngine("table"),
-    }
+    names = ["native", "native-pairs", "native-table", "minkowski"]
     try:
-        if args.device == "cuda":
-            raise UserError("it is built for CPU")
-        engines["minkowski"] = make_engine("minkowski")
+        make_engine("minkowski")
     except UserError as error:
         print(f"minkowski left out: {error}")
-    if "minkowski" in engines and os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        names.remove("minkowski")
+    if "minkowski" in names and os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         parser.error("set OPENBLAS_NUM_THREADS=1: MinkowskiEngine is slower without, and the comparison unfair")
     results = []
     for voxels in args.voxels:
         rooms = [room(voxels, seed) for seed in range(args.scenes)]
         for scene, coords in enumerate(rooms):
             coords[:, 0] = scene
-        coords = torch.cat(rooms).to(args.device)
-        for name, engine in engines.items():
-            row = {"engine": name, "voxels": len(coords)} | measure(engine, coords, args.repeats, args.half)
+        coords = torch.cat(rooms)
+        moved = coords.to(args.device)
+        found = measure({name: stepper(chosen(name), moved, args.half) for name in names}, args.repeats)
+        for name, figures in found.items():
+            row = {"engine": name, "voxels": len(coords)} | figures
+            if args.device == "cpu":
+                with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                    row["peak_mib"] = alone.submit(peak_mib, name, coords, args.threads).result()
             print(row)
             results.append(row)
     facts = {
@@ -122,9 +168,12 @@ def main() -> None:
         "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.machine(),
         "half": args.half,
         "scenes": args.scenes,
+        "cores": os.cpu_count(),
         "threads": args.threads,
+        "openblas_threads": os.environ.get("OPENBLAS_NUM_THREADS"),
         "repeats": args.repeats,
         "torch": torch.__version__,
+        "minkowskiengine": version("MinkowskiEngine") if "minkowski" in names else None,
         "python": platform.python_version(),
     }
     write_json(args.out, {"facts": facts, "results": results})

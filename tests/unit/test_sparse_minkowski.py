@@ -52,6 +52,18 @@ def test_convolutions_equal_dense(engine, extent, shuffled):
     check(engine.up2(feats, weight, pyramid, 0), dense_up(feats, weight, fine, coarse, extent), feats, weight)
 
 
+@pytest.mark.parametrize("extent", EXTENTS)
+def test_sites_in_an_order_of_its_own(engine, extent, monkeypatch):
+    # As its maps on a GPU may have them.
+    insert, rng = engine._insert, torch.Generator().manual_seed(5)
+
+    def shuffling(coords: torch.Tensor) -> tuple[object, object]:
+        return insert(coords[torch.randperm(len(coords), generator=rng)])
+
+    monkeypatch.setattr(engine, "_insert", shuffling)
+    test_convolutions_equal_dense(engine, extent, shuffled=True)
+
+
 def test_levels_without_sites(engine):
     # The only site has no parent: x = 4 of an extent of 5.
     pyramid = Pyramid(torch.tensor([[0, 4, 0, 0]]), (5, 4, 4), 2)

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from regionzoo.models.blocks import Grid, Up2, residual_blocks, stride_block
+from regionzoo.models.blocks import Grid, StrideBlock, Up2, residual_blocks
+from regionzoo.models.counting import tally
 from regionzoo.models.norm import VoxelNorm
 from regionzoo.models.settings import ModelSettings
 
@@ -20,7 +21,7 @@ class UBlockDecoder(nn.Module):
         self.deepest = level == len(widths) - 1
         if not self.deepest:
             self.u = UBlockDecoder(widths, reps, level + 1)
-            self.deconv = stride_block(Up2, widths[level + 1], widths[level], level)
+            self.deconv = StrideBlock(Up2, widths[level + 1], widths[level], level)
             self.blocks_tail = residual_blocks(2 * widths[level], widths[level], level, reps)
 
     def forward(self, encoded: list[Tensor], grid: Grid) -> Tensor:
@@ -60,8 +61,7 @@ def binary_loss(voxel_logit: Tensor, v2p: Tensor, labels: Tensor) -> Tensor:
     share their logit, so counting labels per voxel gives the mean over points, and the same sum in every run.
     """
     logit = voxel_logit.float()
-    valid = labels >= 0
-    positive = torch.bincount(v2p[labels == 1], minlength=len(logit)).to(logit.dtype)
-    total = torch.bincount(v2p[valid], minlength=len(logit)).to(logit.dtype)
+    positive = tally(v2p, labels == 1, len(logit))
+    total = tally(v2p, labels >= 0, len(logit))
     loss = positive * F.softplus(-logit) + (total - positive) * F.softplus(logit)
     return loss.sum() / total.sum().clamp(min=1)

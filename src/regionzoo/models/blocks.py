@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regionzoo.models.norm import VoxelNorm
-from regionzoo.sparse.engine import SparseEngine
+from regionzoo.sparse.engine import NormConv, SparseEngine
 from regionzoo.sparse.pyramid import Pyramid
 
 
@@ -87,11 +87,25 @@ class SparseSequential(nn.Sequential):
         return feats
 
 
+class StrideBlock(SparseSequential):
+    """Normalisation, ReLU and a convolution that changes the level."""
+
+    def __init__(self, kind: type[Down2 | Up2], in_channels: int, out_channels: int, level: int) -> None:
+        super().__init__(VoxelNorm(in_channels), nn.ReLU(inplace=True), kind(in_channels, out_channels, level))
+
+    def forward(self, feats: Tensor, grid: Grid) -> Tensor:
+        """[V, a] -> [V', b]."""
+        norm, _, conv = self
+        convolve = grid.engine.norm_relu_down2 if isinstance(conv, Down2) else grid.engine.norm_relu_up2
+        return convolve(feats, NormConv(norm, conv.weight), grid.pyramid, conv.level)
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block a -> b; the skip takes the raw input, and nothing follows the sum."""
 
     def __init__(self, in_channels: int, out_channels: int, level: int) -> None:
         super().__init__()
+        self.level = level
         skip = [] if in_channels == out_channels else [Pointwise(in_channels, out_channels, level)]
         self.i_branch = SparseSequential(*skip)
         self.conv_branch = SparseSequential(
@@ -105,7 +119,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, feats: Tensor, grid: Grid) -> Tensor:
         """[V, a] -> [V, b]."""
-        return self.conv_branch(feats, grid) + self.i_branch(feats, grid)
+        norm, _, conv, last_norm, _, last_conv = self.conv_branch
+        skip = self.i_branch[0].weight if len(self.i_branch) else None
+        units = NormConv(norm, conv.weight), NormConv(last_norm, last_conv.weight)
+        return grid.engine.residual(feats, *units, skip, grid.pyramid, self.level)
 
 
 def residual_blocks(in_channels: int, out_channels: int, level: int, reps: int) -> SparseSequential:
@@ -114,8 +131,3 @@ def residual_blocks(in_channels: int, out_channels: int, level: int, reps: int) 
     for i in range(reps):
         blocks.add_module(f"block{i}", ResidualBlock(out_channels if i else in_channels, out_channels, level))
     return blocks
-
-
-def stride_block(kind: type[Down2 | Up2], in_channels: int, out_channels: int, level: int) -> SparseSequential:
-    """Normalisation, ReLU and a convolution that changes the level."""
-    return SparseSequential(VoxelNorm(in_channels), nn.ReLU(inplace=True), kind(in_channels, out_channels, level))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regionzoo.models.blocks import Down2, Grid, SparseSequential, SubM3, Up2, residual_blocks, stride_block
+from regionzoo.models.blocks import Down2, Grid, SparseSequential, StrideBlock, SubM3, Up2, residual_blocks
 from regionzoo.models.norm import VoxelNorm
 
 
@@ -18,9 +18,9 @@ class UBlock(nn.Module):
         self.blocks = residual_blocks(width, width, level, reps)
         self.deepest = level == len(widths) - 1
         if not self.deepest:
-            self.conv = stride_block(Down2, width, widths[level + 1], level)
+            self.conv = StrideBlock(Down2, width, widths[level + 1], level)
             self.u = UBlock(widths, reps, level + 1)
-            self.deconv = stride_block(Up2, widths[level + 1], width, level)
+            self.deconv = StrideBlock(Up2, widths[level + 1], width, level)
             self.blocks_tail = residual_blocks(2 * width, width, level, reps)
 
     def forward(self, feats: Tensor, grid: Grid, encoded: list[Tensor]) -> Tensor:

@@ -1,7 +1,8 @@
-"""MinkowskiEngine 0.5.4 as a second engine: an independent check of the native one, CPU only, optional.
+"""MinkowskiEngine 0.5.4 as a second engine: an independent check of the native one, optional.
 
 The package is used as published; this module adapts to it. Index maps are its own: every level, and every stride,
-gets a coordinate manager with just the sites that take part, so sites without a parent drop out as in spconv.
+gets a coordinate manager with just the sites that take part, so sites without a parent drop out as in spconv. It works
+on a GPU where the package was built for CUDA (docs/minkowski.md).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from regionzoo.errors import UserError
+from regionzoo.sparse.engine import SparseEngine
 from regionzoo.sparse.pyramid import Pyramid
 
 
@@ -37,17 +39,25 @@ def _import() -> ModuleType:
 
 
 @dataclass(frozen=True)
-class _Strided:
-    """Maps of one stride: its manager, keys of both ends, and the package's row of each of our coarse sites."""
+class _Rows:
+    """The package's row of each of our sites, and the reverse."""
 
-    manager: Any
-    fine: Any
-    coarse: Any
     to_theirs: Tensor
     to_ours: Tensor
 
 
-class MinkowskiSparseEngine:
+@dataclass(frozen=True)
+class _Strided:
+    """Maps of one stride: its manager, keys of both ends, and their rows, None where they are ours."""
+
+    manager: Any
+    fine: Any
+    coarse: Any
+    fine_rows: _Rows | None
+    coarse_rows: _Rows | None
+
+
+class MinkowskiSparseEngine(SparseEngine):
     """:class:`~regionzoo.sparse.engine.SparseEngine` over MinkowskiEngine; ignores autocast (float32 and float64)."""
 
     def __init__(self) -> None:
@@ -58,8 +68,9 @@ class MinkowskiSparseEngine:
         """See :meth:`SparseEngine.subm3`."""
         if not len(feats):  # the package's kernel maps are undefined for no sites
             return _empty(feats, weight)
-        manager, key, _ = pyramid.cache.get(("minkowski", level)) or self._sites(pyramid, level)
-        return self._convolve(feats, weight, key, key, manager, stride=1, inverse=False)
+        manager, key, rows = pyramid.cache.get(("minkowski", level)) or self._sites(pyramid, level)
+        out = self._convolve(_theirs(feats, rows), weight, key, key, manager, stride=1, inverse=False)
+        return _ours(out, rows)
 
     def down2(self, feats: Tensor, weight: Tensor, pyramid: Pyramid, level: int) -> Tensor:
         """See :meth:`SparseEngine.down2`."""
@@ -69,8 +80,9 @@ class MinkowskiSparseEngine:
         strided = self._strided(pyramid, level)
         if stride.rows is not None:
             feats = feats.index_select(0, stride.rows)
+        feats = _theirs(feats, strided.fine_rows)
         out = self._convolve(feats, weight, strided.fine, strided.coarse, strided.manager, stride=2, inverse=False)
-        return out.index_select(0, strided.to_theirs)
+        return _ours(out, strided.coarse_rows)
 
     def up2(self, feats: Tensor, weight: Tensor, pyramid: Pyramid, level: int) -> Tensor:
         """See :meth:`SparseEngine.up2`."""
@@ -78,8 +90,9 @@ class MinkowskiSparseEngine:
         if not stride.n_coarse:
             return feats.new_zeros((stride.n_fine, weight.shape[0]))
         strided = self._strided(pyramid, level)
-        feats = feats.index_select(0, strided.to_ours)
+        feats = _theirs(feats, strided.coarse_rows)
         out = self._convolve(feats, weight, strided.coarse, strided.fine, strided.manager, stride=2, inverse=True)
+        out = _ours(out, strided.fine_rows)
         if stride.rows is None:
             return out
         return out.new_zeros((stride.n_fine, out.shape[1])).index_add(0, stride.rows, out)
@@ -99,37 +112,61 @@ class MinkowskiSparseEngine:
             return function.apply(feats.contiguous(), kernel.contiguous(), generator, mode, source, target, manager)
 
     def _insert(self, coords: Tensor) -> tuple[Any, Any]:
-        manager = self._package.CoordinateManager(D=3)
+        kinds = self._package.CoordinateMapType
+        if coords.is_cuda and not self._package.is_cuda_available():
+            raise UserError(
+                "engine minkowski: MinkowskiEngine is built for the CPU alone; "
+                "build it for CUDA (docs/minkowski.md) or use engine native"
+            )
+        # Left to itself, a build for CUDA takes maps on the GPU for sites on the CPU, too.
+        manager = self._package.CoordinateManager(D=3, coordinate_map_type=kinds.CUDA if coords.is_cuda else kinds.CPU)
         key, _ = manager.insert_and_map(coords.contiguous(), [1, 1, 1])
-        if not torch.equal(manager.get_coordinates(key), coords):
-            raise RuntimeError("MinkowskiEngine reordered unique coordinates; this engine relies on their order")
         return manager, key
 
-    def _sites(self, pyramid: Pyramid, level: int) -> tuple[Any, Any, None]:
-        manager, key = self._insert(pyramid.level(level).coords)
-        return pyramid.cache.setdefault(("minkowski", level), (manager, key, None))
+    def _sites(self, pyramid: Pyramid, level: int) -> tuple[Any, Any, _Rows | None]:
+        coords = pyramid.level(level).coords
+        manager, key = self._insert(coords)
+        rows = _matched(coords, manager.get_coordinates(key))
+        return pyramid.cache.setdefault(("minkowski", level), (manager, key, rows))
 
     def _strided(self, pyramid: Pyramid, level: int) -> _Strided:
         name = ("minkowski stride", level)
         if name not in pyramid.cache:
             coords, rows = pyramid.level(level).coords, pyramid.stride(level).rows
-            manager, fine = self._insert(coords if rows is None else coords.index_select(0, rows))
+            coords = coords if rows is None else coords.index_select(0, rows)
+            manager, fine = self._insert(coords)
+            fine_rows = _matched(coords, manager.get_coordinates(fine))
             coarse = manager.stride(fine, [2, 2, 2])
             theirs = manager.get_coordinates(coarse).clone()
             theirs[:, 1:] //= 2
-            # Our coarse sites are in lexicographic order, so sorting theirs gives the correspondence.
-            to_theirs = _lexicographic(theirs)
-            to_ours = torch.empty_like(to_theirs)
-            to_ours[to_theirs] = torch.arange(len(to_theirs))
-            if not torch.equal(theirs[to_theirs], pyramid.level(level + 1).coords):
-                raise RuntimeError("MinkowskiEngine made other coarse sites than expected")
-            pyramid.cache[name] = _Strided(manager, fine, coarse, to_theirs, to_ours)
+            coarse_rows = _matched(pyramid.level(level + 1).coords, theirs)
+            pyramid.cache[name] = _Strided(manager, fine, coarse, fine_rows, coarse_rows)
         return pyramid.cache[name]
+
+
+def _matched(ours: Tensor, theirs: Tensor) -> _Rows | None:
+    """Rows of the same sites int32 [V, 4] in two orders, None if the orders are one."""
+    if torch.equal(ours, theirs):
+        return None
+    order, other = _lexicographic(ours), _lexicographic(theirs)
+    to_theirs, to_ours = torch.empty_like(order), torch.empty_like(order)
+    if ours.shape != theirs.shape or not torch.equal(ours[order], theirs[other]):
+        raise RuntimeError("MinkowskiEngine made other sites than expected")
+    to_theirs[order], to_ours[other] = other, order
+    return _Rows(to_theirs, to_ours)
+
+
+def _theirs(feats: Tensor, rows: _Rows | None) -> Tensor:
+    return feats if rows is None else feats.index_select(0, rows.to_ours)
+
+
+def _ours(feats: Tensor, rows: _Rows | None) -> Tensor:
+    return feats if rows is None else feats.index_select(0, rows.to_theirs)
 
 
 def _lexicographic(coords: Tensor) -> Tensor:
     """Order of rows by (scene, x, y, z)."""
-    order = torch.arange(len(coords))
+    order = torch.arange(len(coords), device=coords.device)
     for column in (3, 2, 1, 0):
         order = order[torch.sort(coords[order, column], stable=True).indices]
     return order

@@ -11,12 +11,18 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from regionzoo.sparse.pyramid import CENTRE
+from regionzoo.sparse.pairs import CENTRE, Group, Pairs
+from regionzoo.sparse.scratch import Scratch
+from regionzoo.sparse.sums import Sums
 
 BLOCK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 27}
-"""Largest gathered block of the ``table`` path, in elements: about the CPU's cache, and 512 MB on a GPU."""
+"""Largest gathered block, in elements: about the CPU's cache, and 512 MB on a GPU."""
 
-Pairs = list[tuple[Tensor, Tensor]]
+_SCRATCH = Scratch()
+
+
+def _block_rows(device: torch.device, width: int) -> int:
+    return max(1, BLOCK_ELEMENTS.get(device.type, 1 << 21) // max(width, 1))
 
 
 def _accumulator(dtype: torch.dtype) -> torch.dtype:
@@ -31,52 +37,62 @@ class PairsConv(torch.autograd.Function):
     def forward(ctx: Any, feats: Tensor, weight: Tensor, pairs: Pairs) -> Tensor:
         ctx.save_for_backward(feats, weight)
         ctx.pairs = pairs
-        kernel = weight.flatten(1, 3).permute(1, 2, 0)  # [27, in, out]
-        exact = _accumulator(feats.dtype)
-        out = (feats @ kernel[CENTRE]).to(exact)
-        for offset, (rows, neighbours) in enumerate(pairs, start=CENTRE + 1):
-            out.index_add_(0, rows, (feats.index_select(0, neighbours) @ kernel[offset]).to(exact))
-            out.index_add_(0, neighbours, (feats.index_select(0, rows) @ kernel[26 - offset]).to(exact))
-        return out.to(feats.dtype)
+        in_channels, out_channels = feats.shape[1], weight.shape[0]
+        kernels = weight.flatten(1, 3).permute(1, 2, 0).unbind(0)  # 27 x [in, out]
+        sums = Sums(pairs, out_channels, feats, _accumulator(feats.dtype), False, _SCRATCH)
+        sums.own(feats, kernels[CENTRE])
+        for group in pairs.groups(_block_rows(feats.device, in_channels)):
+            sums.add(group, _gathered("gathered", feats, pairs.source, group), kernels)
+        return sums.total().to(feats.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         feats, weight = ctx.saved_tensors
+        pairs: Pairs = ctx.pairs
         needs_feats, needs_weight, _ = ctx.needs_input_grad
         grad = grad.contiguous()
-        exact = _accumulator(feats.dtype)
-        kernel = weight.flatten(1, 3).transpose(0, 1).contiguous()  # [27, out, in]
-        grad_feats = (grad @ kernel[CENTRE]).to(exact) if needs_feats else None
-        grad_kernel = torch.empty_like(kernel) if needs_weight else None
-        if needs_weight:
-            torch.mm(grad.t(), feats, out=grad_kernel[CENTRE])
-        for offset, (rows, neighbours) in enumerate(ctx.pairs, start=CENTRE + 1):
-            for k, to, source in ((offset, rows, neighbours), (26 - offset, neighbours, rows)):
-                gathered = grad.index_select(0, to)
-                if needs_feats:
-                    grad_feats.index_add_(0, source, (gathered @ kernel[k]).to(exact))
-                if needs_weight:
-                    torch.mm(gathered.t(), feats.index_select(0, source), out=grad_kernel[k])
+        in_channels, out_channels = feats.shape[1], weight.shape[0]
+        kernels = weight.flatten(1, 3).unbind(1)  # 27 x [out, in]
+        sums = grad_weight = None
         if needs_feats:
-            grad_feats = grad_feats.to(feats.dtype)
+            sums = Sums(pairs, in_channels, grad, _accumulator(grad.dtype), True, _SCRATCH)
+            sums.own(grad, kernels[CENTRE])
         if needs_weight:
-            grad_kernel = grad_kernel.transpose(0, 1).reshape(weight.shape)
-        return grad_feats, grad_kernel, None
+            grad_weight = weight.new_empty(weight.shape)
+            grad_kernels = grad_weight.flatten(1, 3).unbind(1)
+            torch.mm(grad.t(), feats, out=grad_kernels[CENTRE])
+        for group in pairs.groups(_block_rows(grad.device, in_channels + out_channels)):
+            gathered = _gathered("gathered", grad, pairs.to, group)
+            if sums is not None:
+                sums.add(group, gathered, kernels)
+            if needs_weight:
+                read = _gathered("read", feats, pairs.source, group)
+                for k, part, source in zip(group.kernels, gathered, read, strict=True):
+                    torch.mm(part.t(), source, out=grad_kernels[k])
+        return None if sums is None else sums.total().to(feats.dtype), grad_weight, None
 
 
-def _blocks(table: Tensor, channels: int) -> range:
-    size = max(1, BLOCK_ELEMENTS.get(table.device.type, 1 << 21) // (27 * channels))
-    return range(0, len(table), size)
+def _gathered(purpose: str, feats: Tensor, sites: Tensor, group: Group) -> tuple[Tensor, ...]:
+    """For each offset of the group [n, c]: features at ``sites`` [P] of its pairs."""
+    gathered = _SCRATCH.take(purpose, (len(group), feats.shape[1]), feats)
+    return torch.index_select(feats, 0, sites[group.rows], out=gathered).split(group.sizes)
 
 
 def _neighbourhood(padded: Tensor, table: Tensor) -> Tensor:
     """[rows, 27 * channels]: the features of every neighbour side by side, zeros for missing ones."""
-    return padded.index_select(0, table.reshape(-1)).view(len(table), 27 * padded.shape[1])
+    channels = padded.shape[1]
+    gathered = _SCRATCH.take("gathered", (27 * len(table), channels), padded)
+    torch.index_select(padded, 0, table.reshape(-1), out=gathered)
+    return gathered.view(len(table), 27 * channels)
 
 
 def _padded(feats: Tensor) -> Tensor:
-    return torch.cat([feats, feats.new_zeros((1, feats.shape[1]))])
+    """The features and a row of zeros, which missing neighbours point at."""
+    padded = _SCRATCH.take("padded", (len(feats) + 1, feats.shape[1]), feats)
+    padded[:-1] = feats
+    padded[-1] = 0
+    return padded
 
 
 class TableConv(torch.autograd.Function):
@@ -88,10 +104,10 @@ class TableConv(torch.autograd.Function):
         kernel = weight.flatten(1).t().contiguous()  # [27 * in, out]
         padded = _padded(feats)
         out = feats.new_empty((len(table), weight.shape[0]))
-        blocks = _blocks(table, feats.shape[1])
-        for start in blocks:
-            stop = start + blocks.step
-            torch.mm(_neighbourhood(padded, table[start:stop]), kernel, out=out[start:stop])
+        block = _block_rows(feats.device, 27 * feats.shape[1])
+        for start in range(0, len(table), block):
+            rows = slice(start, start + block)
+            torch.mm(_neighbourhood(padded, table[rows]), kernel, out=out[rows])
         return out
 
     @staticmethod
@@ -109,15 +125,16 @@ class TableConv(torch.autograd.Function):
         if needs_weight:
             exact = _accumulator(feats.dtype)
             grad_kernel = torch.zeros((in_channels, 27 * out_channels), dtype=exact, device=feats.device)
-        blocks = _blocks(table, out_channels)
-        for start in blocks:
-            stop = start + blocks.step
-            gathered = _neighbourhood(padded, table[start:stop])
+            of_block = _SCRATCH.take("block", (in_channels, 27 * out_channels), feats)
+        block = _block_rows(grad.device, 27 * out_channels)
+        for start in range(0, len(table), block):
+            rows = slice(start, start + block)
+            gathered = _neighbourhood(padded, table[rows])
             if needs_feats:
-                torch.mm(gathered, kernel, out=grad_feats[start:stop])
+                torch.mm(gathered, kernel, out=grad_feats[rows])
             if needs_weight:
                 # The large factor untransposed: half the time of the product the other way round on CPU.
-                grad_kernel += feats[start:stop].t() @ gathered
+                grad_kernel += torch.mm(feats[rows].t(), gathered, out=of_block)
         if needs_weight:
             grad_kernel = grad_kernel.view(in_channels, 27, out_channels).flip(1).permute(2, 1, 0)
             grad_kernel = grad_kernel.reshape(weight.shape).to(weight.dtype)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MIN_EXTENT = 128
-CENTRE = 13
-"""Position of offset (0, 0, 0) among the 27 of a 3x3x3 kernel, z fastest."""
+from regionzoo.sparse.pairs import CENTRE, Pairs
 
-_MAX_CELLS = 2**47  # leaves 16 bits of a 64-bit key for the scene
+MIN_EXTENT = 128
+
+MAX_CELLS = 2**47  # leaves 16 bits of a 64-bit key for the scene
 # Displacements (dx, dy) whose three dz all lie behind the centre in key order, so 13 = 4 * 3 + 1 offsets are searched.
 _COLUMNS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -51,8 +51,8 @@ class Level:
     """The V sites of one level: ``coords`` int32 [V, 4] (scene, x, y, z), rows unique, in any order."""
 
     def __init__(self, coords: Tensor, extent: tuple[int, int, int]) -> None:
-        if min(extent) < 1 or extent[0] * extent[1] * extent[2] > _MAX_CELLS:
-            raise ValueError(f"extent {extent} is not within 1..{_MAX_CELLS} cells")
+        if min(extent) < 1 or extent[0] * extent[1] * extent[2] > MAX_CELLS:
+            raise ValueError(f"extent {extent} is not within 1..{MAX_CELLS} cells")
         self.coords = coords.to(torch.int32)
         self.extent = extent
         self._pad = (extent[1] + 1, extent[2] + 1)
@@ -91,11 +91,8 @@ class Level:
         return found
 
     @cached_property
-    def pairs(self) -> list[tuple[Tensor, Tensor]]:
-        """For each offset d after the centre (kernel positions 14..26): int64 rows (a, b) with site b = site a + d.
-
-        Offset 26 - k is the mirror image of k: the same rows with their roles swapped.
-        """
+    def pairs(self) -> Pairs:
+        """All pairs of neighbours."""
         result = []
         for position, hit in self._ahead():
             rows = hit.nonzero().squeeze(1)
@@ -103,7 +100,7 @@ class Level:
             if self._order is not None:
                 rows, neighbours = self._order[rows], self._order[neighbours]
             result.append((rows, neighbours))
-        return result
+        return Pairs(result, len(self))
 
     @cached_property
     def table(self) -> Tensor:
@@ -111,15 +108,21 @@ class Level:
         count = len(self)
         device = self.keys.device
         rows = torch.arange(count, device=device) if self._order is None else self._order
-        # The extra row takes the writes of missing neighbours, so that a GPU never waits to count the hits.
-        table = torch.full((count + 1, 27), count, dtype=torch.int32, device=device)
-        table[:count, CENTRE] = torch.arange(count, dtype=torch.int32, device=device)
-        padded = torch.cat([rows, rows.new_full((3,), count)])
+        own = rows.int()
+        # An offset a row while it is filled: neighbours of neighbours are neighbours in memory, too. The extra column
+        # takes the writes of missing neighbours, so that a GPU never waits to count the hits.
+        offsets = torch.full((27, count + 1), count, dtype=torch.int32, device=device)
+        offsets[CENTRE, :count] = torch.arange(count, dtype=torch.int32, device=device)
+        padded = None if self._order is None else torch.cat([rows, rows.new_full((3,), count)])
         for offset, (position, hit) in enumerate(self._ahead(), start=CENTRE + 1):
-            neighbours = torch.where(hit, padded.index_select(0, position), count)
-            table[rows, offset] = neighbours.int()
-            table[neighbours, 26 - offset] = rows.int()
-        return table[:count]
+            found = position if padded is None else padded.index_select(0, position)
+            neighbours = torch.where(hit, found, count)
+            if padded is None:
+                offsets[offset, :count] = neighbours
+            else:
+                offsets[offset].scatter_(0, rows, neighbours.int())
+            offsets[26 - offset].scatter_(0, neighbours, own)
+        return offsets[:, :count].t().contiguous()
 
     def coarsen(self) -> tuple[Level, StrideMap]:
         """The level of half the extent, sites in key order, and the map to it."""
@@ -150,26 +153,34 @@ class Pyramid:
     """All levels of a batch of voxels, built on first use.
 
     coords: int32 or int64 [V, 4], rows (scene, x, y, z), unique, in any order; features of level 0 follow this order.
-    extent: the batch's ``spatial_shape``; sites outside it raise :class:`ValueError`, as do repeated ones.
+    extent: the batch's ``spatial_shape``; sites outside it raise :class:`ValueError`, as do repeated ones: here, or on
+    a GPU, which is not waited for, when a level is first asked for.
     """
 
     def __init__(self, coords: Tensor, extent: tuple[int, int, int], levels: int) -> None:
         if coords.ndim != 2 or coords.shape[1] != 4:
             raise ValueError(f"coordinates of shape {tuple(coords.shape)}; expected [V, 4] (scene, x, y, z)")
-        if len(coords):
-            low, high = int(coords.amin()), coords[:, 1:].amax(0).tolist()
-            if low < 0 or any(top >= size for top, size in zip(high, extent, strict=True)):
-                raise ValueError(f"coordinates from {low} to {high} do not fit the extent {extent}")
+        self.coords = coords
+        self.extent = extent
         self.num_levels = levels
-        self._levels = [Level(coords, extent)]
+        self._levels = [] if coords.is_cuda else [self._finest()]
         self._strides: list[StrideMap] = []
         self.cache: dict[Any, Any] = {}
         """Room for an engine to keep what it derives from these sites, for as long as they live."""
+
+    def _finest(self) -> Level:
+        if len(self.coords):
+            low, high = int(self.coords.amin()), self.coords[:, 1:].amax(0).tolist()
+            if low < 0 or any(top >= size for top, size in zip(high, self.extent, strict=True)):
+                raise ValueError(f"coordinates from {low} to {high} do not fit the extent {self.extent}")
+        return Level(self.coords, self.extent)
 
     def level(self, index: int) -> Level:
         """Sites of level ``index``; 0 is the finest."""
         if not 0 <= index < self.num_levels:
             raise IndexError(f"level {index} of a pyramid of {self.num_levels}")
+        if not self._levels:
+            self._levels.append(self._finest())
         while len(self._levels) <= index:
             coarse, stride = self._levels[-1].coarsen()
             self._levels.append(coarse)
