@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from model_cases import random_captions
+from caption_cases import DIM, POINTS, VOXELS, caption_case, plain_caption_loss
 
 from regionzoo.models import caption_loss
 from regionzoo.models.batch import CaptionBatch, FeatureBatch
@@ -16,53 +16,6 @@ from regionzoo.models.caption_head import CaptionHead
 from regionzoo.models.distill_head import distill_loss
 from regionzoo.models.settings import CaptionSettings, Partition
 from regionzoo.models.text_head import IGNORED_LOGIT, calibrate, segmentation_loss
-
-VOXELS, POINTS, DIM = 60, 200, 12
-
-
-class MaskedGradient(torch.autograd.Function):
-    """Identity whose backward zeroes the rows of base points, as the original's pooling does."""
-
-    @staticmethod
-    def forward(ctx, values, base):
-        ctx.base = base
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx, grad):
-        return grad.masked_fill(ctx.base.unsqueeze(1), 0), None
-
-
-def plain_caption_loss(feats, v2p, captions: CaptionBatch, base, log_scale, settings: CaptionSettings):
-    """The formula as written: all points, all captions, region by region."""
-    points = feats[v2p]
-    scale = log_scale.exp()
-    if settings.pool == "score":
-        points = (F.normalize(points, dim=1) @ captions.text_vectors.t() * scale).log_softmax(1)
-    if settings.novel_grad_only:
-        points = MaskedGradient.apply(points, base)
-    losses, counts = [], []
-    for k in range(len(captions)):
-        members = captions.point_ids[captions.offsets[k] : captions.offsets[k + 1]]
-        if not len(members):
-            continue
-        pooled = points[members].mean(0)
-        if settings.pool == "feat":
-            pooled = (F.normalize(pooled, dim=0) @ captions.text_vectors.t() * scale).log_softmax(0)
-        losses.append(-pooled[captions.targets[k]])
-        counts.append(len(members))
-    weights = torch.tensor(counts, dtype=feats.dtype)
-    if settings.pool == "feat":
-        weights = torch.ones_like(weights)
-    return settings.weight * (torch.stack(losses) * weights).sum() / weights.sum()
-
-
-def caption_case(seed: int):
-    rng = torch.Generator().manual_seed(seed)
-    feats = torch.randn(VOXELS, DIM, generator=rng).relu().requires_grad_()
-    v2p = torch.randint(0, VOXELS, (POINTS,), generator=rng)
-    binary = torch.tensor([1.0, 0.0, -100.0])[torch.randint(0, 3, (POINTS,), generator=rng)]
-    return feats, v2p, binary, random_captions(POINTS, 8, 5, DIM, rng)
 
 
 @pytest.mark.parametrize("pool", ["score", "feat"])

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from regionzoo.models.instance_loss import InstanceTargets
+from regionzoo.sparse.pyramid import Pyramid
+
+Value = TypeVar("Value")
+
+
+def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+    """A tensor changed, or a dataclass with every tensor in it, however deep, changed; anything else as it is."""
+    if isinstance(value, Tensor):
+        return change(value)  # type: ignore[return-value]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return replace(value, **{field.name: with_tensors(getattr(value, field.name), change) for field in fields(value)})
 
 
 @dataclass(frozen=True)
@@ -28,28 +42,17 @@ class CaptionBatch:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> CaptionBatch:
-        """The same regions on ``device``."""
-        return CaptionBatch(
-            *(getattr(self, field.name).to(device, non_blocking=non_blocking) for field in fields(self))
-        )
-
 
 @dataclass(frozen=True)
 class FeatureBatch:
     """Given features of M points, the targets of distillation.
 
-    point_ids: int64 [M], positions among the batch's N points. feats: float32 [M, D], unit length up to rounding.
+    point_ids: int64 [M], positions among the batch's N points. feats: float16 or float32 [M, D], unit length up to
+    rounding.
     """
 
     point_ids: Tensor
     feats: Tensor
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> FeatureBatch:
-        """The same features on ``device``."""
-        return FeatureBatch(
-            self.point_ids.to(device, non_blocking=non_blocking), self.feats.to(device, non_blocking=non_blocking)
-        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Batch:
     voxel_labels: labels and binary_labels are [V], of voxels, and their losses are means over voxels (sweeps).
     points: float32 [N, 3] in metres, augmented but not elastically distorted; networks with instances need them.
     instances: what their head is to find; None in prediction and for other rows.
+    pyramid: sites of every level, if they were found before the network runs.
     """
 
     voxel_coords: Tensor
@@ -80,6 +84,7 @@ class Batch:
     points: Tensor | None = None
     instances: InstanceTargets | None = None
     voxel_labels: bool = False
+    pyramid: Pyramid | None = None
 
     def __len__(self) -> int:
         return len(self.point_offsets) - 1
@@ -108,10 +113,6 @@ class Batch:
         return self.binary_labels.index_select(0, self.v2p)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
-        """The same batch on ``device``."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Tensor | CaptionBatch | FeatureBatch | InstanceTargets):
-                moved[field.name] = value.to(device, non_blocking=non_blocking)
-        return replace(self, **moved)
+        """The same batch on ``device``; a pyramid stays where it was made and is left behind."""
+        moved = with_tensors(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        return replace(moved, pyramid=None)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regionzoo.models.batch import FeatureBatch
+from regionzoo.models.triton_use import MAX_COLUMNS, runs_triton
 
 
 def distill_loss(feats: Tensor, v2p: Tensor, targets: FeatureBatch | None) -> Tensor:
@@ -21,7 +22,12 @@ def distill_loss(feats: Tensor, v2p: Tensor, targets: FeatureBatch | None) -> Te
     if targets.feats.shape[1] != feats.shape[1]:
         raise ValueError(f"targets of {targets.feats.shape[1]} dimensions for features of {feats.shape[1]}")
     with torch.autocast(feats.device.type, enabled=False):
-        voxel, row = torch.unique(v2p.index_select(0, targets.point_ids), return_inverse=True)
+        voxels = v2p.index_select(0, targets.point_ids)
+        if runs_triton(feats) and feats.shape[1] <= MAX_COLUMNS:
+            from regionzoo.models.distill_cuda import FusedCosine
+
+            return 1 - FusedCosine.apply(feats, voxels, targets.feats) / len(targets.point_ids)
+        voxel, row = torch.unique(voxels, return_inverse=True)
         unit = F.normalize(targets.feats.float(), dim=1)
         wanted = unit.new_zeros(len(voxel), unit.shape[1]).index_add_(0, row, unit)
         cosine = (F.normalize(feats.index_select(0, voxel).float(), dim=1) * wanted).sum()

@@ -25,12 +25,6 @@ class InstanceTargets:
     classes: Tensor
     offsets: Tensor
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> InstanceTargets:
-        """The same targets on ``device``."""
-        return InstanceTargets(
-            *(value.to(device, non_blocking=non_blocking) for value in (self.labels, self.classes, self.offsets))
-        )
-
 
 @dataclass(frozen=True)
 class InstanceLosses:

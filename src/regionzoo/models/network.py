@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -137,9 +137,18 @@ class RegionNet(nn.Module):
         head = InstanceHead(settings.widths[0], settings.block_reps) if settings.instances else None
         self.inst_head = head
 
+    def prepared(self, batch: Batch) -> Batch:
+        """The batch with its sites looked up, which a GPU can do while it still works on the batch before."""
+        pyramid = self._pyramid(batch)
+        self.engine.prepare(pyramid)
+        return replace(batch, pyramid=pyramid)
+
+    def _pyramid(self, batch: Batch) -> Pyramid:
+        return Pyramid(batch.voxel_coords, batch.spatial_shape, len(self.settings.widths))
+
     def encode(self, batch: Batch) -> Encoded:
         """What the heads look at, for every voxel."""
-        pyramid = Pyramid(batch.voxel_coords, batch.spatial_shape, len(self.settings.widths))
+        pyramid = batch.pyramid or self._pyramid(batch)
         grid = Grid(pyramid, self.engine)
         feats, encoded = self.backbone_3d(batch.voxel_feats, grid)
         binary = None if self.binary_head is None else self.binary_head(encoded, grid)

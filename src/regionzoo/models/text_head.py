@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from regionzoo.models.counting import tally
 from regionzoo.models.settings import Partition
 
 IGNORED_LOGIT = -1e6
@@ -40,16 +41,15 @@ def segmentation_loss(voxel_logits: Tensor, v2p: Tensor, labels: Tensor) -> Tens
     """Cross entropy, mean over the labelled points; 0 where there is none (the original gets NaN).
 
     voxel_logits: [V, columns]; v2p: int64 [N]; labels: int64 [N], negative ones ignored; ``ValueError`` for one that
-    names no column. Computed per voxel with the number of its points of each label: the same mean as over points, and
-    the same sum in every run.
+    names no column (on a CPU; a GPU would have to wait for its own answer). Computed per voxel with the number of its
+    points of each label: the same mean as over points, and the same sum in every run.
     """
     voxels, columns = voxel_logits.shape
-    if len(labels) and int(labels.max()) >= columns:
+    if not labels.is_cuda and len(labels) and int(labels.max()) >= columns:
         raise ValueError(f"training label {int(labels.max())} for {columns} training columns")
-    valid = labels >= 0
-    cell = v2p[valid] * columns + labels[valid]
+    cell = v2p * columns + labels.clamp(min=0)
     log_p = voxel_logits.float().log_softmax(1)
-    counts = torch.bincount(cell, minlength=voxels * columns).to(log_p.dtype).view(voxels, columns)
+    counts = tally(cell, labels >= 0, voxels * columns).view(voxels, columns)
     return -(counts * log_p).sum() / counts.sum().clamp(min=1)
 
 
