@@ -37,7 +37,7 @@ from regionzoo.cli_options import (
 from regionzoo.cli_people import people
 from regionzoo.cli_released import published
 from regionzoo.errors import UserError
-from regionzoo.launch import choose_processes, launch, threads_each
+from regionzoo.launch import choose_loaders, choose_processes, launch, threads_each
 
 STAGES = "Stages (the rules of the workflow call these)"
 
@@ -175,7 +175,10 @@ def train(
     device: DeviceOption = Device.auto,
     engine: EngineOption = Engine.native,
     threads: Threads = 0,
-    loaders: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 0,
+    loaders: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that prepare batches; by default most threads with a GPU, else none."),
+    ] = None,
     processes: Processes = 0,
 ) -> None:
     """Train a row; called again after a kill, it goes on from its last epoch."""
@@ -188,7 +191,8 @@ def train(
     from regionzoo.stages._runtime import Runtime
 
     paths = stage.TrainPaths(scenes=scenes, captions=captions, features=features, text=text, out=out, state=state)
-    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, count), loaders))
+    helpers = choose_loaders(loaders, threads, count, device.value)
+    stage.run(checked, paths, Runtime(device.value, engine.value, threads_each(threads, count), helpers))
 
 
 @app.command(rich_help_panel=STAGES)

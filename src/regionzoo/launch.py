@@ -17,6 +17,7 @@ import time
 from regionzoo.errors import UserError
 
 PR_SET_PDEATHSIG = 1
+MOST_LOADERS = 16
 
 
 def choose_processes(requested: int, shards: int, threads: int, device: str) -> int:
@@ -27,12 +28,34 @@ def choose_processes(requested: int, shards: int, threads: int, device: str) -> 
     """
     if requested > 0:
         return requested
+    if _on_gpu(device):
+        return 1
+    cores = threads or len(os.sched_getaffinity(0))
+    return max(n for n in range(1, shards + 1) if shards % n == 0 and n <= max(cores, 1))
+
+
+def choose_loaders(requested: int | None, threads: int, processes: int, device: str) -> int:
+    """How many processes each of ``processes`` starts to prepare its batches: the request; for None, none on a CPU.
+
+    With a GPU one for each of its threads but one in eight, at least one, which it needs itself to launch its kernels;
+    at most ``MOST_LOADERS``.
+    """
+    if requested is not None:
+        return requested
+    if not _on_gpu(device):
+        return 0
+    # torchrun counts those of this machine; those of others have threads of their own.
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    own = (threads or len(os.sched_getaffinity(0))) // max(here, 1)
+    return min(MOST_LOADERS, max(1, own - max(1, own // 8)))
+
+
+def _on_gpu(device: str) -> bool:
     if device == "auto":
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    cores = threads or len(os.sched_getaffinity(0))
-    return max(n for n in range(1, shards + 1) if shards % n == 0 and n <= max(cores, 1)) if device == "cpu" else 1
+        return torch.cuda.is_available()
+    return device == "cuda"
 
 
 def threads_each(threads: int, processes: int) -> int:

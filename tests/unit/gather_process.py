@@ -13,7 +13,8 @@ from tiny_training import trainer
 
 from regionzoo.training.distributed import world
 from regionzoo.training.gather import rows_of_all
-from regionzoo.training.loop import EpochSteps, Trainer
+from regionzoo.training.loop import Trainer
+from regionzoo.training.steps import EpochSteps
 
 CASES = (
     ([3, 1, 7], [2, 3]),

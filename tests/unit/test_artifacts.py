@@ -84,3 +84,20 @@ def test_metadata_of_zeros_does_not_take_the_seal(tmp_path: Path) -> None:
     assert artifacts.sealed_content(path)
     with safe_open(path, "np") as file:
         assert {key: file.metadata()[key] for key in told} == told
+
+
+def test_mapped_arrays_are_the_library_s_and_read_only(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.safetensors", np.random.default_rng(0)
+    kinds = (np.float16, np.float32, np.float64, np.uint8, np.int8, np.int16, np.int32, np.int64)
+    arrays = {f"{np.dtype(kind)}": rng.uniform(-100, 100, (5, 3)).astype(kind) for kind in kinds}
+    arrays |= {"scalar": np.array(7.5), "empty": np.zeros((0, 3), np.int32), "odd": np.arange(3, dtype=np.uint8)}
+    artifacts.write_safetensors(path, arrays, {"some": "facts"})
+    mapped = artifacts.mapped_arrays(path)
+    assert mapped.keys() == arrays.keys()
+    for name, array in load_file(path).items():
+        np.testing.assert_array_equal(mapped[name], array)
+        assert mapped[name].dtype == array.dtype and mapped[name].shape == array.shape
+        assert not mapped[name].flags.writeable or not mapped[name].size
+    # The file is replaced, as files of this package are: what was mapped is as it was.
+    artifacts.write_safetensors(path, {"odd": np.zeros(3, np.uint8)})
+    assert mapped["odd"].tolist() == [0, 1, 2]

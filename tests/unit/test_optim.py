@@ -17,6 +17,7 @@ ONE_CYCLE = Recipe(
     optimizer="adam_onecycle", schedule="adam_onecycle", weight_decay=1e-2, epochs=10, pct_start=0.39,
     div_factor=1.0, shards=1, scenes_per_shard=1, repeat=1, voxel_size=0.02, max_points=10, amp=True,
 )  # fmt: skip
+ADAMW = ONE_CYCLE.model_copy(update={"optimizer": "adamw", "schedule": "poly"})
 LR = 0.004
 
 
@@ -106,16 +107,67 @@ def test_every_gradient_is_a_view_of_one_vector() -> None:
     assert all(not p.grad.any() for p in optimizer.named.values())
 
 
-def test_scaler_skips_overflow_and_restarts() -> None:
+def test_gradients_of_their_own_are_added_to_the_same_vector() -> None:
+    torch.manual_seed(0)
+    net, inputs = Net(), torch.randn(2, 5, 3)
+    net.body[0].bias.requires_grad_(False)
+    optimizer = Optimizer(net, ADAMW, LR)
+    views = [parameter.grad.data_ptr() for parameter in optimizer.named.values()]
+    expected = None
+    for apart in (False, True):
+        optimizer.gradient.zero_()
+        for batch in inputs:
+            if apart:
+                with optimizer.apart():
+                    net.body(batch).square().sum().backward()  # not the scale, which has no gradient then
+            else:
+                net.body(batch).square().sum().backward()
+        expected = optimizer.gradient.clone() if expected is None else expected
+    assert expected.abs().sum() > 0
+    assert torch.equal(optimizer.gradient, expected)
+    assert [parameter.grad.data_ptr() for parameter in optimizer.named.values()] == views
+    with pytest.raises(RuntimeError), optimizer.apart():
+        raise RuntimeError
+    assert [parameter.grad.data_ptr() for parameter in optimizer.named.values()] == views
+
+
+def test_scaler_tells_of_overflow_and_restarts() -> None:
     gradient = torch.full((3,), 2 * 65536.0)
     scaler = LossScaler(True)
     assert scaler.scaled(torch.tensor(2.0)).item() == 2 * 65536.0
-    assert scaler.unscale(gradient) and gradient.tolist() == [2.0, 2.0, 2.0]
-    assert not scaler.unscale(torch.tensor([1.0, float("inf"), 1.0])) and scaler.scale == 32768.0
+    assert scaler.unscale(gradient) == 0 and gradient.tolist() == [2.0, 2.0, 2.0]
+    for value in (float("inf"), float("nan")):
+        assert scaler.unscale(torch.tensor([1.0, value, 1.0])) == 1
+    assert scaler.scale == 16384.0 and scaler.skipped == 2
     scaler.restart()
+    assert scaler.scale == 65536.0 and scaler.skipped == 0
+    for _ in range(LossScaler.INTERVAL - 1):
+        scaler.unscale(gradient)
     assert scaler.scale == 65536.0
-    for _ in range(LossScaler.INTERVAL):
-        assert scaler.unscale(gradient)
-    assert scaler.scale == 131072.0
+    scaler.unscale(gradient)
+    assert scaler.scale == 131072.0 and scaler.skipped == 0
     off = LossScaler(False)
-    assert off.unscale(torch.full((3,), float("nan"))) and off.scale == 1.0
+    assert off.unscale(torch.full((3,), float("nan"))) is None and off.scale == 1.0
+
+
+@pytest.mark.parametrize("recipe", [ONE_CYCLE, ADAMW])
+def test_an_overflowed_step_changes_nothing_and_a_sound_one_all(recipe: Recipe) -> None:
+    nets = [Net() for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    optimizers = [Optimizer(net, recipe, LR) for net in nets]
+    for overflow in (0.0, 1.0, 0.0):
+        for optimizer in optimizers:
+            optimizer.gradient.copy_(torch.linspace(-1, 1, len(optimizer.gradient)))
+        before = [p.detach().clone() for p in optimizers[0].named.values()]
+        optimizers[0].step(torch.tensor(overflow))
+        if not overflow:
+            optimizers[1].step()
+        unchanged = [torch.equal(a, b) for a, b in zip(before, optimizers[0].named.values(), strict=True)]
+        assert all(unchanged) if overflow else not any(unchanged)
+    # The skipped step is not counted in Adam's bias correction either.
+    states = [optimizer.state_tensors() for optimizer in optimizers]
+    assert states[0].keys() == states[1].keys()
+    for name in states[0]:
+        torch.testing.assert_close(states[0][name], states[1][name])
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        torch.testing.assert_close(a, b)

@@ -82,7 +82,8 @@ def test_gradients_are_the_mean_over_shards_and_buffers_are_shard_zeros(tiny: Ti
     one = trainer(tiny, tmp_path / "s", 1)
     loop_settings = one.settings.recipe.model_copy(update={"shards": 2, "scenes_per_shard": 1})
     two = Trainer(**{**one.__dict__, "settings": one.settings.model_copy(update={"recipe": loop_settings})})
-    from regionzoo.training.loop import EpochSteps, LossScaler
+    from regionzoo.training.scaler import LossScaler
+    from regionzoo.training.steps import EpochSteps
 
     object.__setattr__(two.scenes, "settings", two.settings)
     shards = EpochSteps(two.scenes, two.table, 0, two.here)[0]

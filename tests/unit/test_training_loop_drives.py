@@ -29,7 +29,7 @@ from regionzoo.text.table import load_table
 from regionzoo.training.build import build_network
 from regionzoo.training.checkpoint import load_model
 from regionzoo.training.distributed import World
-from regionzoo.training.loop import EpochSteps
+from regionzoo.training.steps import EpochSteps
 
 NAMES = class_set("nuscenes16").names
 

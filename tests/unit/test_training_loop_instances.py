@@ -16,8 +16,9 @@ from tiny_rooms import TinyRow, make_tiny_row
 from tiny_training import ENVIRONMENT, command, run_and_kill, same, trained, trainer, with_recipe
 
 from regionzoo.models.network import Losses
-from regionzoo.training.loop import HISTORY, EpochSteps, Shard, Trainer
+from regionzoo.training.loop import HISTORY, Trainer
 from regionzoo.training.scaler import LossScaler
+from regionzoo.training.steps import EpochSteps, Shard
 
 TERMS = ["seg", "binary", "caption", "distill", "offset", "mask", "iou"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from regionzoo.artifacts import write_safetensors
+from regionzoo.artifacts import mapped_arrays, write_safetensors
 from regionzoo.errors import SceneError
 
 FORMAT_VERSION = "1"
@@ -73,9 +73,10 @@ def save_captions(path: str | Path, captions: RegionCaptions) -> None:
     write_safetensors(path, tensors, metadata)
 
 
-def load_captions(path: str | Path, coords_sha256: str | None = None) -> RegionCaptions:
+def load_captions(path: str | Path, coords_sha256: str | None = None, mapped: bool = False) -> RegionCaptions:
     """Read a scene's captions and check them; give ``coords_sha256`` to refuse captions of other vertices.
 
+    mapped: their arrays are parts of the file, read-only (:func:`regionzoo.artifacts.mapped_arrays`).
     Raises :class:`SceneError` if the file is absent or damaged, or if hash, counts or ranges do not match.
     """
     path = Path(path)
@@ -83,7 +84,7 @@ def load_captions(path: str | Path, coords_sha256: str | None = None) -> RegionC
     try:
         with safe_open(path, "np") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = mapped_arrays(path) if mapped else {key: file.get_tensor(key) for key in file.keys()}
     except FileNotFoundError:
         raise SceneError(scene_id, path, "no captions for this scene; run the captions rule") from None
     except (SafetensorError, OSError) as error:

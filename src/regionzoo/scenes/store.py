@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from regionzoo.artifacts import write_safetensors
+from regionzoo.artifacts import mapped_arrays, write_safetensors
 from regionzoo.errors import SceneError
 
 FORMAT_VERSION = "1"
@@ -110,12 +110,15 @@ def load_metadata(path: str | Path) -> dict[str, str]:
     return metadata
 
 
-def load_scene(path: str | Path) -> Scene:
-    """Read a stored scene; :class:`SceneError` if it is absent, damaged, or its vertices differ from its hash."""
+def load_scene(path: str | Path, mapped: bool = False) -> Scene:
+    """Read a stored scene; :class:`SceneError` if it is absent, damaged, or its vertices differ from its hash.
+
+    mapped: its arrays are parts of the file, read-only (:func:`regionzoo.artifacts.mapped_arrays`).
+    """
     metadata = load_metadata(path)
     if "kind" in metadata:
         raise SceneError(metadata["scene_id"], path, f"holds a {metadata['kind']}, not a scanned scene")
-    tensors = stored_tensors(path, metadata)
+    tensors = stored_tensors(path, metadata, mapped=mapped)
     return Scene(
         scene_id=metadata["scene_id"],
         split=metadata["split"],
@@ -151,14 +154,17 @@ def without_labels(path: Path, name: str) -> SceneError:
 
 
 def stored_tensors(
-    path: str | Path, metadata: dict[str, str], names: tuple[str, ...] | None = None
+    path: str | Path, metadata: dict[str, str], names: tuple[str, ...] | None = None, mapped: bool = False
 ) -> dict[str, np.ndarray]:
     """The arrays of a stored scene or drive, those of ``names`` that there are ("coords" among them), or all.
 
     :class:`SceneError` if the points are not those of the hash in ``metadata``.
     """
-    with safe_open(path, "np") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys() if names is None or key in names}
+    if mapped:
+        tensors = {key: value for key, value in mapped_arrays(path).items() if names is None or key in names}
+    else:
+        with safe_open(path, "np") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys() if names is None or key in names}
     if coords_hash(tensors["coords"]) != metadata["coords_sha256"]:
         raise SceneError(metadata["scene_id"], Path(path), "points differ from the recorded hash; preprocess again")
     return tensors

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve1d, map_coordinates
+from scipy.ndimage import convolve1d
 
 from regionzoo.settings.train import Augmentation, Elastic
+from regionzoo.training.columns import highest, lowest
+from regionzoo.training.trilinear import trilinear
 from regionzoo.training.voxels import VoxelSize
 
 
@@ -45,10 +47,11 @@ def augment(
     for round_ in settings.elastic:
         moved = elastic(moved, round_, rng)
     voxels = moved / voxel_size
-    voxels -= voxels.min(axis=0)
+    voxels -= lowest(voxels)
     voxels, keep = crop(voxels, max_points, settings.crop_window, settings.crop_step, rng)
     order = keep[rng.permutation(len(keep))]
-    return Augmented(points[order], colors[order], voxels[order], order)
+    # Several times as fast as an index.
+    return Augmented(*(part.take(order, axis=0) for part in (points, colors, voxels)), order)
 
 
 def scene_matrix(settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -70,19 +73,19 @@ def elastic(points: np.ndarray, settings: Elastic, rng: np.random.Generator) -> 
     interpolation (0 outside the grid) and multiplied by the magnitude.
     """
     granularity = settings.granularity
-    size = np.abs(points).max(axis=0) // granularity + 3
+    size = np.maximum(highest(points), -lowest(points)) // granularity + 3
     size = size.astype(int)
     # Node i of an axis stands at (2 i - (size - 1)) * granularity.
-    position = (points / granularity + (size - 1)) / 2
-    moved = np.empty_like(points)
+    position = np.ascontiguousarray(((points / granularity + (size - 1)) / 2).T)
     box = np.full(3, 1 / 3)
-    for axis in range(3):
+    volumes = []
+    for _ in range(3):
         noise = rng.standard_normal(size).astype(np.float32)
         for _ in range(2):
             for along in range(3):
                 noise = convolve1d(noise, box, axis=along, mode="constant")
-        moved[:, axis] = map_coordinates(noise, position.T, order=1, mode="constant", cval=0.0)
-    return points + moved * settings.magnitude
+        volumes.append(noise)
+    return points + trilinear(volumes, position).T.astype(np.float64) * settings.magnitude
 
 
 def crop(
@@ -95,10 +98,12 @@ def crop(
     whatever the extent. The window shrinks in x and y only, by ``step`` (twice that while over a million
     points remain).
     """
-    scale = np.full(3, float(window))
-    extent = voxels.max(axis=0) - voxels.min(axis=0)
     shifted, keep = voxels, np.ones(len(voxels), bool)
-    while max_points is not None and (count := int(keep.sum())) > max_points:
+    if max_points is None or len(voxels) <= max_points:
+        return shifted, np.arange(len(voxels))
+    scale = np.full(3, float(window))
+    extent = highest(voxels) - lowest(voxels)
+    while (count := int(keep.sum())) > max_points:
         offset = np.minimum(scale - extent + 0.001, 0) * rng.random(3)
         shifted = voxels + offset
         keep = ((shifted >= 0) & (shifted < scale)).all(axis=1)

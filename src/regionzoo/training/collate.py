@@ -10,10 +10,11 @@ import torch
 from regionzoo.classes import IGNORE
 from regionzoo.models.batch import Batch, CaptionBatch, FeatureBatch
 from regionzoo.models.instance_loss import InstanceTargets
-from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
+from regionzoo.training.columns import highest, lowest
 from regionzoo.training.items import Item, SweepItem
+from regionzoo.training.point_batch import PointBatch
 
 
 def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
@@ -22,23 +23,32 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
     With a text table, the batch' captions are contrasted with each other: ``text_vectors`` are the unique captions of
     these items alone, as the original draws negatives within one process.
     """
+    return collate_points(items, table).voxelised()
+
+
+def collate_points(items: Sequence[Item], table: TextTable | None = None) -> PointBatch:
+    """As :func:`collate`, but for the voxels. ``ValueError`` for coordinates that are no voxels of a room."""
     offsets = _bounds([len(item.origin) for item in items])
-    scene = np.repeat(np.arange(len(items)), np.diff(offsets))
-    coords = torch.from_numpy(np.column_stack([scene, np.concatenate([item.voxels for item in items])]))
-    feats = torch.from_numpy(np.concatenate([item.feats for item in items]))
-    voxel_coords, v2p, voxel_feats = voxelize(coords, feats)
-    return Batch(
-        voxel_coords=voxel_coords,
-        spatial_shape=spatial_shape(voxel_coords),
-        voxel_feats=voxel_feats,
-        v2p=v2p,
+    coords = np.empty((offsets[-1], 4), np.int32)
+    top = np.zeros(3, np.int64)
+    for scene, (item, start, stop) in enumerate(zip(items, offsets[:-1], offsets[1:], strict=True)):
+        if not len(item.voxels):
+            continue
+        top = np.maximum(top, highest(item.voxels))
+        if lowest(item.voxels).min() < 0 or top.max() >= 2**31 - 1:
+            raise ValueError(f"{item.scene_id}: voxels up to {top.tolist()}, or negative; are the points in metres?")
+        coords[start:stop, 0] = scene
+        coords[start:stop, 1:] = item.voxels
+    x, y, z = (top + 1).tolist()
+    return PointBatch(
+        coords=torch.from_numpy(coords),
+        sizes=(len(items), x, y, z),
+        feats=torch.from_numpy(np.concatenate([item.feats for item in items])),
         point_offsets=torch.from_numpy(offsets),
         labels=_joined([item.labels for item in items]),
         binary_labels=_joined([item.binary for item in items]),
         captions=_captions(items, offsets, table) if table is not None else None,
         features=_features(items, offsets),
-        # The last three of an item's features are x, y, z.
-        points=feats[:, -3:].contiguous(),
         instances=_instances(items),
     )
 
@@ -109,7 +119,7 @@ def _features(items: Sequence[Item], offsets: np.ndarray) -> FeatureBatch | None
         return None
     return FeatureBatch(
         point_ids=torch.from_numpy(np.concatenate([positions + start for (positions, _), start in pairs])),
-        feats=torch.from_numpy(np.concatenate([feats for (_, feats), _ in pairs]).astype(np.float32)),
+        feats=torch.from_numpy(np.concatenate([feats for (_, feats), _ in pairs])),
     )
 
 

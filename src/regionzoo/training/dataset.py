@@ -18,14 +18,15 @@ from regionzoo.scenes.store import Scene, load_scene, without_labels
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.augment import Augmented, augment
-from regionzoo.training.collate import collate
+from regionzoo.training.collate import collate, collate_points
 from regionzoo.training.instances import ItemInstances, item_instances
 from regionzoo.training.items import Item
 from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
+from regionzoo.training.point_batch import PointBatch
 from regionzoo.training.voxels import VoxelSize, cells
 
-# Scenes kept in memory by a process. Others are read again, from the system's page cache, in a few milliseconds; all of
-# ScanNet in every process would take 5 GB each.
+# Scenes that a process keeps at hand. Their arrays are parts of mapped files, which processes share; what is kept are
+# texts and places. Others are opened and checked again in a few milliseconds.
 KEPT_SCENES = 128
 # Draws of another scene after a crop that kept no point, before the data are declared unusable.
 MAX_REDRAWS = 20
@@ -96,12 +97,13 @@ class TrainingScenes:
     def _load(self, scene_id: str) -> tuple[Scene, RegionCaptions | None, np.ndarray]:
         if scene_id not in self._cache:
             path, classes = self.scenes_dir / f"{scene_id}.safetensors", self.settings.classes
-            scene = load_scene(path)
+            scene = load_scene(path, mapped=True)
             if classes.annotated and classes.set not in scene.labels:
                 raise without_labels(path, classes.set)
             captions, texts = None, np.zeros(0, np.int64)
             if self.captions_dir is not None:
-                captions = load_captions(self.captions_dir / f"{scene_id}.safetensors", scene.coords_sha256)
+                path = self.captions_dir / f"{scene_id}.safetensors"
+                captions = load_captions(path, scene.coords_sha256, mapped=True)
                 texts = self.table.lookup(captions.texts)
             if len(self._cache) >= KEPT_SCENES:
                 self._cache.pop(next(iter(self._cache)))
@@ -121,9 +123,14 @@ class TrainingScenes:
             f"{self.scenes_dir}: {MAX_REDRAWS} scenes had no {wanted} in the crop window; check crop_window"
         )
 
-    def collate(self, items: Sequence[Item], table: TextTable | None, place: tuple[int, int, int]) -> Batch:
-        """One batch of items; nothing is drawn for a batch of rooms, so its (epoch, step, shard) changes nothing."""
-        return collate(items, table)
+    def collate(
+        self, items: Sequence[Item], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+    ) -> Batch | PointBatch:
+        """One batch of items; nothing is drawn for a batch of rooms, so its (epoch, step, shard) changes nothing.
+
+        voxels: whether its points are sorted into voxels here.
+        """
+        return collate(items, table) if voxels else collate_points(items, table)
 
     def _draw(self, scene_id: str, seed: list[int]) -> Item:
         settings, rng = self.settings, np.random.default_rng(seed)

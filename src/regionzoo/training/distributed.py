@@ -49,18 +49,30 @@ def world(device: str = "auto") -> Iterator[World]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     chosen = pick_device(device, local)
     if chosen.type == "cuda":
+        _grow_segments()
         torch.cuda.set_device(chosen)
     if size == 1:
         yield World(0, 1, chosen)
         return
     if chosen.type == "cuda":
-        dist.init_process_group("nccl", device_id=chosen)
+        # Numbers that are on the CPU, such as rows of the text table, are exchanged there: no GPU is waited for.
+        dist.init_process_group("cpu:gloo,cuda:nccl", device_id=chosen)
     else:
         dist.init_process_group("gloo")
     try:
         yield World(dist.get_rank(), dist.get_world_size(), chosen)
     finally:
         dist.destroy_process_group()
+
+
+def _grow_segments() -> None:
+    """Have PyTorch's GPU memory grow in place, before it is first used; a user's own setting stays.
+
+    Batches differ in size and two streams take memory, so blocks of fixed segments are soon too small for the next
+    batch: several times the memory in use would be reserved.
+    """
+    if "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 
 
 def sum_over_world(tensors: Sequence[Tensor], here: World) -> None:

@@ -24,17 +24,17 @@ def rows_of_all(rows: np.ndarray, here: World) -> np.ndarray:
     mine = np.unique(rows)
     if here.size == 1:
         return mine
-    sizes = [torch.zeros(1, dtype=torch.int64, device=here.device) for _ in range(here.size)]
-    dist.all_gather(sizes, torch.tensor([len(mine)], device=here.device))
+    sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(here.size)]
+    dist.all_gather(sizes, torch.tensor([len(mine)]))
     counts = [int(size) for size in sizes]
     longest = max(counts)
     if not longest:
         return mine
-    padded = torch.zeros(longest, dtype=torch.int64, device=here.device)
+    padded = torch.zeros(longest, dtype=torch.int64)
     padded[: len(mine)] = torch.from_numpy(mine)
     parts = [torch.empty_like(padded) for _ in range(here.size)]
     dist.all_gather(parts, padded)
-    return np.unique(np.concatenate([part[:count].cpu().numpy() for part, count in zip(parts, counts, strict=True)]))
+    return np.unique(np.concatenate([part[:count].numpy() for part, count in zip(parts, counts, strict=True)]))
 
 
 def with_captions_of_all(
@@ -43,10 +43,10 @@ def with_captions_of_all(
     """This process' batches of a step with the unique captions of all batches of all processes.
 
     rows: for each batch int64 [U], ascending: the rows of the text table that its ``text_vectors`` are. Every process
-    must call this at every step. Vectors come on the process' device, the rest stays where it is.
+    must call this at every step. All of it is on the CPU.
     """
     union = rows_of_all(np.concatenate(rows), here)
-    vectors = torch.from_numpy(table.vectors[union]).to(here.device)
+    vectors = torch.from_numpy(table.vectors[union])
     result = []
     for batch, own in zip(batches, rows, strict=True):
         assert batch.captions is not None

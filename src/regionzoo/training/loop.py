@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from regionzoo.artifacts import stable_int
 from regionzoo.errors import UserError
@@ -23,53 +22,20 @@ from regionzoo.progress import Meter
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.checkpoint import Progress, load_state, save_state
-from regionzoo.training.collate import caption_rows
-from regionzoo.training.dataset import epoch_order, step_samples, steps_per_epoch
+from regionzoo.training.dataset import steps_per_epoch
 from regionzoo.training.distributed import World, sum_over_world, wait_for_all
+from regionzoo.training.feed import feed
 from regionzoo.training.gather import with_captions_of_all
+from regionzoo.training.late import LateReader
 from regionzoo.training.optim import Optimizer, rates
+from regionzoo.training.overlap import OverlappedSum
 from regionzoo.training.samples import Samples
 from regionzoo.training.scaler import LossScaler
+from regionzoo.training.steps import Shard, TrainingShards
 
 TERMS = ("loss", "seg", "binary", "caption", "distill", "offset", "mask", "iou")
 HISTORY = ("epoch", "steps", "lr", "skipped_steps", *TERMS, "seconds")
 """Columns of history.csv."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One process' share of a step in the original: its number and its batch.
-
-    texts: int64 [U], rows of the text table that the batch' unique captions are; None if they are not gathered.
-    """
-
-    number: int
-    batch: Batch
-    texts: np.ndarray | None = None
-
-
-class EpochSteps(Dataset[list[Shard]]):
-    """The steps of an epoch: entry ``i`` holds this process' shards of step ``i``."""
-
-    def __init__(self, scenes: Samples, table: TextTable | None, epoch: int, here: World) -> None:
-        recipe = scenes.settings.recipe
-        self.scenes, self.table, self.epoch, self.recipe = scenes, table, epoch, recipe
-        self.gather = scenes.settings.caption.gather
-        self.order = epoch_order(scenes.settings.seed, epoch, len(scenes))
-        self.shards = list(here.mine(recipe.shards))
-        self.steps = steps_per_epoch(len(scenes), recipe.shards * recipe.scenes_per_shard)
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, step: int) -> list[Shard]:
-        samples = step_samples(self.order, step, self.recipe.shards, self.recipe.scenes_per_shard)
-        return [self._shard(step, number, samples[number]) for number in self.shards]
-
-    def _shard(self, step: int, number: int, samples: np.ndarray) -> Shard:
-        items = [self.scenes.item(self.epoch, int(k)) for k in samples]
-        batch = self.scenes.collate(items, self.table, (self.epoch, step, number))
-        return Shard(number, batch, caption_rows(items)[0] if self.gather else None)
 
 
 @dataclass(frozen=True)
@@ -107,54 +73,77 @@ class Trainer:
                 "training from the beginning",
                 file=sys.stderr,
             )
-        scaler = LossScaler(recipe.amp and here.device.type == "cuda")
+        scaler = LossScaler(recipe.amp and here.device.type == "cuda", here.device)
         with Meter(f"train {self.settings.row}", steps * recipe.epochs, quiet=not here.leader) as meter:
             meter.begin_at(progress.steps_done)
-            for epoch in range(progress.epochs_done, recipe.epochs):
-                progress = self._epoch(epoch, progress, scaler, total, meter)
-                if here.leader:
-                    save_state(self.state_path, self.key, self.network, self.optimizer, progress)
-                    if on_epoch:
-                        on_epoch(progress)
-                wait_for_all(here)
+            with closing(self._feed(range(progress.epochs_done, recipe.epochs))) as shards, self._summing() as summed:
+                for epoch in range(progress.epochs_done, recipe.epochs):
+                    progress = self._epoch(epoch, progress, shards, scaler, summed, total, meter)
+                    if here.leader:
+                        save_state(self.state_path, self.key, self.network, self.optimizer, progress)
+                        if on_epoch:
+                            on_epoch(progress)
+                    wait_for_all(here)
         return progress
 
-    def _epoch(self, epoch: int, before: Progress, scaler: LossScaler, total: int, meter: Meter) -> Progress:
-        start, done = time.monotonic(), before.steps_done
+    def _epoch(
+        self,
+        epoch: int,
+        before: Progress,
+        shards: Iterator[Shard],
+        scaler: LossScaler,
+        summed: OverlappedSum | None,
+        total: int,
+        meter: Meter,
+    ) -> Progress:
+        recipe, start, first = self.settings.recipe, time.monotonic(), before.steps_done
+        steps = steps_per_epoch(len(self.scenes), recipe.shards * recipe.scenes_per_shard)
         scaler.restart()
         self.network.train()
-        sums = torch.zeros(len(TERMS), dtype=torch.float64)
-        skipped = 0
-        steps = EpochSteps(self.scenes, self.table, epoch, self.here)
-        for own in self._loader(steps):
-            shards = self._with_negatives(own)
-            now = rates(self.settings.recipe, self.settings.lr, done, epoch, total)
+        log = _Log(self.settings.row, epoch, first, start, meter)
+        late = LateReader[Step]()
+        for done in range(first, first + steps):
+            now = rates(recipe, self.settings.lr, done, epoch, total)
             self.optimizer.set_rates(now)
-            terms = self._gradients(shards, scaler, epoch, done)
-            if scaler.unscale(self.optimizer.gradient):
-                self.optimizer.step()
-            else:
-                skipped += 1
-            values = terms.double().cpu()
-            if not bool(torch.isfinite(values).all()):
-                raise UserError(
-                    f"{self.settings.row}: the loss is not a number at epoch {epoch + 1}, step {done + 1}; "
-                    "lower rows.*.train.lr or look at the inputs"
-                )
-            sums += values
-            done += 1
-            spent = time.monotonic() - start
-            pace = spent / (done - before.steps_done)
-            meter.update(done, f"epoch {epoch + 1}  {_shown(values)}  lr {now.lr:.2e}  {pace:.2f} s/step")
-        means = (sums / len(steps)).tolist()
+            own = islice(shards, recipe.shards // self.here.size)
+            terms = self._gradients(own, scaler, epoch, done, summed)
+            self.optimizer.step(scaler.unscale(self.optimizer.gradient))
+            log.add(late.put(Step(done + 1, now.lr), terms))
+        log.add(late.rest())
+        means = (log.sums / steps).tolist()
         seconds = before.seconds + time.monotonic() - start
-        row: dict[str, Any] = {"epoch": epoch + 1, "steps": done, "lr": now.lr, "skipped_steps": skipped}
+        row: dict[str, Any] = {"epoch": epoch + 1, "steps": first + steps, "lr": now.lr}
+        row |= {"skipped_steps": int(scaler.skipped)}
         row |= dict(zip(TERMS, means, strict=True)) | {"seconds": round(seconds, 2)}
-        return Progress(epoch + 1, done, seconds, (*before.history, row))
+        return Progress(epoch + 1, first + steps, seconds, (*before.history, row))
 
-    def _loader(self, steps: EpochSteps) -> Iterator[list[Shard]]:
-        # Items depend on (seed, epoch, sample) alone, so workers change the speed and nothing else.
-        return iter(DataLoader(steps, batch_size=None, num_workers=self.workers))
+    def _feed(self, epochs: range) -> Generator[Shard]:
+        recipe, here = self.settings.recipe, self.here
+        # What a GPU voxelises itself leaves the loaders more time.
+        shards = TrainingShards(self.scenes, self.table, here, voxels=here.device.type == "cpu")
+        gathered = recipe.shards // here.size if self.settings.caption.gather else 1
+        return feed(shards, epochs, self.workers, gathered, self._with_negatives, self.network.prepared)
+
+    @contextmanager
+    def _summing(self) -> Iterator[OverlappedSum | None]:
+        """The sum over processes that runs beside the backward pass, for GPUs; it needs more than one process.
+
+        A CPU has no time to give away, and sums of more than two numbers would have other bits in other buckets.
+        """
+        if self.here.size == 1 or self.here.device.type == "cpu":
+            yield None
+            return
+        summed = OverlappedSum(self.optimizer)
+        try:
+            yield summed
+        finally:
+            summed.close()
+
+    def _backward(self, summed: OverlappedSum | None) -> AbstractContextManager[None]:
+        """What a backward pass runs in; ``summed`` for the last of a step of several processes."""
+        if summed:
+            return summed.during_backward()
+        return self.optimizer.apart() if self.here.device.type == "cuda" else nullcontext()
 
     def _with_negatives(self, shards: list[Shard]) -> list[Shard]:
         """The shards with the captions of all of the step's, where the row says so. Every process takes part."""
@@ -164,30 +153,68 @@ class Trainer:
         joined = with_captions_of_all([shard.batch for shard in shards], rows, self.table, self.here)
         return [replace(shard, batch=batch) for shard, batch in zip(shards, joined, strict=True)]
 
-    def _gradients(self, shards: list[Shard], scaler: LossScaler, epoch: int, step: int) -> torch.Tensor:
+    def _gradients(
+        self,
+        shards: Iterable[Shard],
+        scaler: LossScaler,
+        epoch: int,
+        step: int,
+        summed: OverlappedSum | None = None,
+    ) -> torch.Tensor:
         """Mean gradient over all shards of all processes into the optimiser; returns float32 [terms], mean losses."""
         recipe, device = self.settings.recipe, self.here.device
         self.optimizer.gradient.zero_()
         terms = torch.zeros(len(TERMS), device=device)
         heads = self.settings.instances
         refine = heads is not None and epoch >= heads.warmup_epochs
+        last = self.here.mine(recipe.shards)[-1]
         for shard in shards:
-            batch = shard.batch.to(device, non_blocking=True)
+            assert isinstance(shard.batch, Batch)
             # Running statistics are those of shard 0 alone: that is what DDP's buffer broadcast leaves.
             with (
                 frozen_running_stats(self.network) if shard.number else nullcontext(),
                 torch.autocast(device.type, torch.float16, enabled=scaler.enabled),
             ):
-                losses = self.network(batch, refine, _generator(self.settings.seed, step, shard.number)).losses
-            scaler.scaled(losses.total / recipe.shards).backward()
+                draws = _generator(self.settings.seed, step, shard.number)
+                losses = self.network(shard.batch, refine, draws).losses
+            with self._backward(summed if shard.number == last else None):
+                scaler.scaled(losses.total / recipe.shards).backward()
             instance = losses.instance
             parts = torch.stack(
                 [losses.total, losses.seg, losses.binary, losses.caption, losses.distill]
                 + [part.float() for part in (instance.offset, instance.mask, instance.iou)]
             )
             terms += parts.detach().float() / recipe.shards
-        sum_over_world((self.optimizer.gradient, terms), self.here)
+        sum_over_world((terms,) if summed else (self.optimizer.gradient, terms), self.here)
         return terms
+
+
+class Step(NamedTuple):
+    """A step's number, counted from 1 over all epochs, and its learning rate."""
+
+    number: int
+    lr: float
+
+
+class _Log:
+    """What is said and kept of an epoch's steps: ``sums``, float64 [terms], of their losses."""
+
+    def __init__(self, row: str, epoch: int, first: int, start: float, meter: Meter) -> None:
+        self.row, self.epoch, self.first, self.start, self.meter = row, epoch, first, start, meter
+        self.sums = torch.zeros(len(TERMS), dtype=torch.float64)
+
+    def add(self, steps: list[tuple[Step, torch.Tensor]]) -> None:
+        """Steps whose losses are known by now; :class:`UserError` for one that is not a number."""
+        for step, values in steps:
+            if not bool(torch.isfinite(values).all()):
+                raise UserError(
+                    f"{self.row}: the loss is not a number at epoch {self.epoch + 1}, step {step.number}; "
+                    "lower rows.*.train.lr or look at the inputs"
+                )
+            self.sums += values
+            pace = (time.monotonic() - self.start) / (step.number - self.first)
+            note = f"epoch {self.epoch + 1}  {_shown(values)}  lr {step.lr:.2e}  {pace:.2f} s/step"
+            self.meter.update(step.number, note)
 
 
 def _generator(seed: int, step: int, shard: int) -> torch.Generator:

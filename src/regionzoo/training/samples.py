@@ -11,6 +11,7 @@ from regionzoo.models.batch import Batch
 from regionzoo.settings.train import StreetAugmentation, TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.dataset import TrainingScenes
+from regionzoo.training.point_batch import PointBatch
 from regionzoo.training.sweeps import TrainingSweeps
 
 
@@ -27,8 +28,10 @@ class Samples(Protocol):
         """A sample of an epoch."""
         ...
 
-    def collate(self, items: Sequence[Any], table: TextTable | None, place: tuple[int, int, int]) -> Batch:
-        """One batch of items, at (epoch, step, shard)."""
+    def collate(
+        self, items: Sequence[Any], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+    ) -> Batch | PointBatch:
+        """One batch of items, at (epoch, step, shard); without ``voxels`` they may be left to whoever takes it."""
         ...
 
 

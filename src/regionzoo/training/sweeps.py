@@ -91,8 +91,13 @@ class TrainingSweeps:
             texts=texts,
         )
 
-    def collate(self, items: Sequence[SweepItem], table: TextTable | None, place: tuple[int, int, int]) -> Batch:
-        """One batch of items; place: its epoch, step and shard, which decide how far its voxels are shifted."""
+    def collate(
+        self, items: Sequence[SweepItem], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+    ) -> Batch:
+        """One batch of items; place: its epoch, step and shard, which decide how far its voxels are shifted.
+
+        voxels: does not matter, sweeps come in voxels.
+        """
         if not _streets(self.settings).voxel_shift:
             return collate_sweeps(items, table)
         rng = np.random.default_rng([self.settings.seed, *place, zlib.crc32(b"shift")])
