@@ -92,7 +92,7 @@ class Canned:
     def __len__(self) -> int:
         return self.length
 
-    def item(self, epoch: int, sample: int) -> int:
+    def item(self, epoch: int, sample: int, voxels: bool = True) -> int:
         """Nothing is made."""
         return sample
 

@@ -10,7 +10,8 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.ndimage import convolve
 
 from regionzoo.settings.train import Augmentation, Elastic
-from regionzoo.training.augment import augment, crop, elastic, scene_matrix
+from regionzoo.training.augment import augment, crop, scene_matrix
+from regionzoo.training.elastic import elastic
 
 INDOOR = Augmentation(
     matrix_noise=0.1,

@@ -13,7 +13,7 @@ from tiny_rooms import TinyRow, annotation_free, make_tiny_row
 from tiny_training import trainer, with_recipe
 
 from regionzoo.errors import SceneError, UserError
-from regionzoo.models.batch import FeatureBatch
+from regionzoo.models.batch import FeatureBatch, with_tensors
 from regionzoo.models.distill_head import distill_loss
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import Pyramid
@@ -21,6 +21,7 @@ from regionzoo.training.distributed import World
 from regionzoo.training.feed import feed
 from regionzoo.training.late import LateReader
 from regionzoo.training.loop import Trainer
+from regionzoo.training.point_batch import PointBatch
 from regionzoo.training.scaler import LossScaler
 from regionzoo.training.steps import EpochSteps, TrainingShards
 
@@ -76,6 +77,17 @@ def test_the_feed_hands_over_what_the_steps_are(tiny: TinyRow, tmp_path: Path, d
     for (shard, seen), other in zip(kept, expected, strict=True):
         assert equal(replace(shard.batch, pyramid=None), other.batch)
         assert torch.equal(seen.cpu(), other.batch.voxel_feats)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_shards_that_get_voxels_later_are_those_that_have_them(tiny: TinyRow, tmp_path: Path, device: str) -> None:
+    made = trainer(tiny, tmp_path / "s", 1)
+    for step in range(3):
+        late, at_once = (EpochSteps(made.scenes, made.table, 1, made.here, voxels)[step] for voxels in (False, True))
+        for shard, other in zip(late, at_once, strict=True):
+            assert isinstance(shard.batch, PointBatch) and shard.batch.distortion is not None
+            batch = with_tensors(shard.batch, lambda tensor: tensor.to(device)).voxelised()
+            assert equal(batch, other.batch)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -201,9 +201,9 @@ def test_too_many_redraws_end_in_one_line(tiny: TinyRow, tmp_path: Path, monkeyp
     drawn: list[str] = []
     draw = TrainingScenes._draw
 
-    def counted(self: TrainingScenes, scene_id: str, seed: list[int]) -> Item:
+    def counted(self: TrainingScenes, scene_id: str, seed: list[int], voxels: bool) -> Item:
         drawn.append(scene_id)
-        return draw(self, scene_id, seed)
+        return draw(self, scene_id, seed, voxels)
 
     monkeypatch.setattr(TrainingScenes, "_draw", counted)
     with pytest.raises(UserError, match="20 scenes had no instance of a base class in the crop window") as caught:

@@ -16,9 +16,11 @@ Value = TypeVar("Value")
 
 
 def with_tensors(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
-    """A tensor changed, or a dataclass with every tensor in it, however deep, changed; anything else as it is."""
+    """A tensor changed, or a dataclass or tuple with all tensors in it, however deep; anything else as it is."""
     if isinstance(value, Tensor):
         return change(value)  # type: ignore[return-value]
+    if type(value) is tuple:
+        return tuple(with_tensors(part, change) for part in value)  # type: ignore[return-value]
     if not is_dataclass(value) or isinstance(value, type):
         return value
     return replace(value, **{field.name: with_tensors(getattr(value, field.name), change) for field in fields(value)})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve1d
 
-from regionzoo.settings.train import Augmentation, Elastic
+from regionzoo.settings.train import Augmentation
 from regionzoo.training.columns import highest, lowest
-from regionzoo.training.trilinear import trilinear
+from regionzoo.training.elastic import drawn, elastic
+from regionzoo.training.late_elastic import Distortion
 from regionzoo.training.voxels import VoxelSize
 
 
@@ -18,14 +18,15 @@ class Augmented:
     """A transformed cloud of n surviving points.
 
     points: float32 [n, 3] metres, after the scene matrix (the network's xyz feature; not distorted).
-    colors: float32 [n, 3]. voxels: float64 [n, 3], voxel units, non-negative. origin: int64 [n], position of each
-    point in the stored scene.
+    colors: float32 [n, 3]. origin: int64 [n], position of each point in the stored scene. voxels: float64 [n, 3],
+    voxel units, non-negative; None where the elastic distortion is still to be done.
     """
 
     points: np.ndarray
     colors: np.ndarray
-    voxels: np.ndarray
     origin: np.ndarray
+    voxels: np.ndarray | None
+    distortion: Distortion | None = None
 
 
 def augment(
@@ -35,23 +36,31 @@ def augment(
     voxel_size: VoxelSize,
     max_points: int | None,
     rng: np.random.Generator,
+    voxels: bool = True,
 ) -> Augmented:
     """Apply the whole pipeline (reference: data section 4, step 7).
 
     points: float32 [N, 3] metres, centred. colors: float32 [N, 3] in [-1, 1]. The result may be empty if the crop
-    window keeps nothing; the caller then draws another scene.
+    window keeps nothing; the caller then draws another scene. Without ``voxels`` the elastic distortion is only drawn,
+    unless the scene has to be cropped, which depends on it; all draws stay the same.
     """
     points = (points @ scene_matrix(settings, rng)).astype(np.float32)
     colors = (colors + settings.color_noise * rng.standard_normal(3)).astype(np.float32)
     moved = points.astype(np.float64)
+    if not voxels and len(points) and (max_points is None or len(points) <= max_points):
+        volumes = drawn(moved, settings.elastic, rng)
+        order = rng.permutation(len(points))
+        distortion = Distortion(volumes, tuple(settings.elastic), voxel_size)
+        return Augmented(points.take(order, axis=0), colors.take(order, axis=0), order, None, distortion)
     for round_ in settings.elastic:
         moved = elastic(moved, round_, rng)
-    voxels = moved / voxel_size
-    voxels -= lowest(voxels)
-    voxels, keep = crop(voxels, max_points, settings.crop_window, settings.crop_step, rng)
+    cells = moved / voxel_size
+    cells -= lowest(cells)
+    cells, keep = crop(cells, max_points, settings.crop_window, settings.crop_step, rng)
     order = keep[rng.permutation(len(keep))]
     # Several times as fast as an index.
-    return Augmented(*(part.take(order, axis=0) for part in (points, colors, voxels)), order)
+    points, colors, cells = (part.take(order, axis=0) for part in (points, colors, cells))
+    return Augmented(points, colors, order, cells)
 
 
 def scene_matrix(settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -64,28 +73,6 @@ def scene_matrix(settings: Augmentation, rng: np.random.Generator) -> np.ndarray
         cos, sin = np.cos(angle), np.sin(angle)
         matrix = matrix @ np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
     return matrix
-
-
-def elastic(points: np.ndarray, settings: Elastic, rng: np.random.Generator) -> np.ndarray:
-    """Move float64 [N, 3] points (metres) by smoothed noise on a grid with nodes 2 x granularity apart.
-
-    Three volumes of N(0, 1), each smoothed twice by a 3-tap box along every axis with zero padding, read by trilinear
-    interpolation (0 outside the grid) and multiplied by the magnitude.
-    """
-    granularity = settings.granularity
-    size = np.maximum(highest(points), -lowest(points)) // granularity + 3
-    size = size.astype(int)
-    # Node i of an axis stands at (2 i - (size - 1)) * granularity.
-    position = np.ascontiguousarray(((points / granularity + (size - 1)) / 2).T)
-    box = np.full(3, 1 / 3)
-    volumes = []
-    for _ in range(3):
-        noise = rng.standard_normal(size).astype(np.float32)
-        for _ in range(2):
-            for along in range(3):
-                noise = convolve1d(noise, box, axis=along, mode="constant")
-        volumes.append(noise)
-    return points + trilinear(volumes, position).T.astype(np.float64) * settings.magnitude
 
 
 def crop(

@@ -14,6 +14,7 @@ from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
 from regionzoo.training.columns import highest, lowest
 from regionzoo.training.items import Item, SweepItem
+from regionzoo.training.late_elastic import batched
 from regionzoo.training.point_batch import PointBatch
 
 
@@ -32,12 +33,14 @@ def collate_points(items: Sequence[Item], table: TextTable | None = None) -> Poi
     coords = np.empty((offsets[-1], 4), np.int32)
     top = np.zeros(3, np.int64)
     for scene, (item, start, stop) in enumerate(zip(items, offsets[:-1], offsets[1:], strict=True)):
-        if not len(item.voxels):
+        coords[start:stop, 0] = scene
+        if item.voxels is None:
+            coords[start:stop, 1:] = 0
+        if item.voxels is None or not len(item.voxels):
             continue
         top = np.maximum(top, highest(item.voxels))
         if lowest(item.voxels).min() < 0 or top.max() >= 2**31 - 1:
             raise ValueError(f"{item.scene_id}: voxels up to {top.tolist()}, or negative; are the points in metres?")
-        coords[start:stop, 0] = scene
         coords[start:stop, 1:] = item.voxels
     x, y, z = (top + 1).tolist()
     return PointBatch(
@@ -50,6 +53,7 @@ def collate_points(items: Sequence[Item], table: TextTable | None = None) -> Poi
         captions=_captions(items, offsets, table) if table is not None else None,
         features=_features(items, offsets),
         instances=_instances(items),
+        distortion=batched([item.distortion for item in items], offsets),
     )
 
 

@@ -110,12 +110,15 @@ class TrainingScenes:
             self._cache[scene_id] = scene, captions, texts
         return self._cache[scene_id]
 
-    def item(self, epoch: int, sample: int) -> Item:
-        """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented."""
+    def item(self, epoch: int, sample: int, voxels: bool = True) -> Item:
+        """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented.
+
+        voxels: whether its elastic distortion is done here or by whoever takes the batch.
+        """
         for attempt in range(MAX_REDRAWS):
             seed = [self.settings.seed, epoch, sample, attempt]
             index = sample if attempt == 0 else int(np.random.default_rng([*seed, 1]).integers(len(self)))
-            item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed)
+            item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed, voxels)
             if len(item.origin) and (item.instances is None or len(item.instances.classes)):
                 return item
         wanted = "point" if self.settings.instances is None else "instance of a base class"
@@ -132,7 +135,7 @@ class TrainingScenes:
         """
         return collate(items, table) if voxels else collate_points(items, table)
 
-    def _draw(self, scene_id: str, seed: list[int]) -> Item:
+    def _draw(self, scene_id: str, seed: list[int], voxels: bool) -> Item:
         settings, rng = self.settings, np.random.default_rng(seed)
         scene, captions, texts = self._load(scene_id)
         chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
@@ -143,6 +146,7 @@ class TrainingScenes:
             settings.recipe.voxel_size,
             settings.recipe.max_points,
             rng,
+            voxels,
         )
         current = np.full(len(scene), -1, np.int64)
         current[cloud.origin] = np.arange(len(cloud.origin))
@@ -162,7 +166,7 @@ class TrainingScenes:
         return Item(
             scene_id=scene_id,
             # Truncation is floor here: coordinates are never negative.
-            voxels=cloud.voxels.astype(np.int64),
+            voxels=None if cloud.voxels is None else cloud.voxels.astype(np.int64),
             feats=np.concatenate([cloud.colors, cloud.points], axis=1),
             origin=cloud.origin,
             labels=labels,
@@ -171,6 +175,7 @@ class TrainingScenes:
             texts=tuple(kept),
             features=self._features(scene, current, seed),
             instances=self._instances(scene, cloud, labels, binary),
+            distortion=cloud.distortion,
         )
 
     def _instances(

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from regionzoo.training.instances import ItemInstances
+from regionzoo.training.late_elastic import Distortion
 
 
 @dataclass(frozen=True)
 class Item:
     """One scene as the network takes it, n points.
 
-    voxels: int64 [n, 3], non-negative. feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
+    voxels: int64 [n, 3], non-negative; None where ``distortion`` is still to be applied to the points.
+    feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
     origin: int64 [n] positions in the stored scene. labels: int64 [n] training labels, binary: float32 [n]; both None
     where no label may be seen. regions: point positions (int64, among the n) of each surviving caption; texts: rows of
     the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of distillation, or None.
@@ -21,7 +23,7 @@ class Item:
     """
 
     scene_id: str
-    voxels: np.ndarray
+    voxels: np.ndarray | None
     feats: np.ndarray
     origin: np.ndarray
     labels: np.ndarray | None
@@ -30,6 +32,7 @@ class Item:
     texts: tuple[int, ...]
     features: tuple[np.ndarray, np.ndarray] | None
     instances: ItemInstances | None = None
+    distortion: Distortion | None = None
 
 
 @dataclass(frozen=True)

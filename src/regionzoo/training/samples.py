@@ -24,8 +24,8 @@ class Samples(Protocol):
         """Samples an epoch."""
         ...
 
-    def item(self, epoch: int, sample: int) -> Any:
-        """A sample of an epoch."""
+    def item(self, epoch: int, sample: int, voxels: bool = True) -> Any:
+        """A sample of an epoch; without ``voxels`` its distortion may be left to whoever takes the batch."""
         ...
 
     def collate(

@@ -61,7 +61,7 @@ class EpochSteps(Dataset[list[Shard]]):
     def shard(self, step: int, number: int) -> Shard:
         """One of the shards of a step, whichever process it falls to."""
         samples = step_samples(self.order, step, self.recipe.shards, self.recipe.scenes_per_shard)[number]
-        items = [self.scenes.item(self.epoch, int(k)) for k in samples]
+        items = [self.scenes.item(self.epoch, int(k), self.voxels) for k in samples]
         batch = self.scenes.collate(items, self.table, (self.epoch, step, number), self.voxels)
         return Shard(number, batch, caption_rows(items)[0] if self.gather else None)
 

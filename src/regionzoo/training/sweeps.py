@@ -68,8 +68,11 @@ class TrainingSweeps:
         """Samples an epoch."""
         return int(self._first[-1]) * self.settings.recipe.repeat
 
-    def item(self, epoch: int, sample: int) -> SweepItem:
-        """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented, with one point of each voxel."""
+    def item(self, epoch: int, sample: int, voxels: bool = True) -> SweepItem:
+        """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented, with one point of each voxel.
+
+        voxels: does not matter, sweeps come in voxels.
+        """
         settings, seed = self.settings, [self.settings.seed, epoch, sample]
         position = sample % int(self._first[-1])
         drive = int(np.searchsorted(self._first, position, side="right")) - 1
