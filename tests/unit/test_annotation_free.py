@@ -105,7 +105,7 @@ def test_the_chunk_is_drawn_from_seed_epoch_and_sample(tiny: TinyRow) -> None:
         # Augmentation, captions and order of points are those of the row without distillation.
         other = plain.item(epoch, 2)
         assert other.features is None and other.labels is None
-        np.testing.assert_array_equal(other.voxels, item.voxels)
+        np.testing.assert_array_equal(other.room.voxels, item.room.voxels)
         np.testing.assert_array_equal(other.origin, item.origin)
         assert other.texts == item.texts
         # The targets are those of the chunk's points, found again behind the shuffle.

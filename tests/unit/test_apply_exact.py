@@ -35,6 +35,7 @@ from regionzoo.text.table import TextTable
 from regionzoo.training.build import build_network
 from regionzoo.training.collate import collate
 from regionzoo.training.dataset import Item, evaluation_item
+from regionzoo.training.room_points import PlacedRoom
 from regionzoo.training.voxels import cells
 
 CPU = Runtime(device="cpu")
@@ -98,7 +99,7 @@ def test_scores_are_those_of_the_network_itself_to_the_bit(weights: Weights, tmp
     places, voxels = hand_cells(points)
     feats = np.concatenate([(points.colors.astype(np.float32) / 127.5 - 1), places], 1).astype(np.float32)
     origin = np.arange(len(places))
-    item = Item("scan", voxels, feats, origin, None, None, (), (), None)
+    item = Item("scan", PlacedRoom(voxels, feats), origin, None, None, (), (), None)
     network = weights.network("native", weights.own_vectors)
     prediction = network.predict(collate([item]))
     np.testing.assert_array_equal(found["logits"], prediction.logits.numpy())
@@ -107,8 +108,8 @@ def test_scores_are_those_of_the_network_itself_to_the_bit(weights: Weights, tmp
     # What validation scenes go through is the same.
     labels = np.zeros(len(points.coords), np.int32)
     scene = Scene("scan", "val", "scannet", points.coords, points.colors, labels, labels, {})
-    np.testing.assert_array_equal(evaluation_item(scene, 0.02).voxels, voxels)
-    np.testing.assert_array_equal(evaluation_item(scene, 0.02).feats, feats)
+    np.testing.assert_array_equal(evaluation_item(scene, 0.02).room.voxels, voxels)
+    np.testing.assert_array_equal(evaluation_item(scene, 0.02).room.feats, feats)
 
 
 def test_probabilities_follow_from_logits_and_the_binary_head(weights: Weights, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from regionzoo.errors import UserError
 from regionzoo.evaluation.instance_store import InstancePredictions
 from regionzoo.evaluation.run_length import Masks
 from regionzoo.training.collate import collate
-from regionzoo.training.dataset import Item
+from regionzoo.training.items import Item
+from regionzoo.training.room_points import PlacedRoom
 
 CPU = Runtime("cpu")
 
@@ -180,7 +181,7 @@ def test_instances_are_those_of_the_network(found: tuple[Weights, Points, Path])
     coords, colors = points.coords[1:], points.colors[1:]
     feats = np.concatenate([colors.astype(np.float32) / 127.5 - 1, coords - coords.mean(0)], 1).astype(np.float32)
     network = weights.network("native", weights.own_vectors)
-    batch = collate([Item("scan", cells, feats, np.arange(len(cells)), None, None, (), (), None)])
+    batch = collate([Item("scan", PlacedRoom(cells, feats), np.arange(len(cells)), None, None, (), (), None)])
     expected = network.find_instances(network.encode(batch), batch)
     assert len(expected.mask) > 3
     np.testing.assert_array_equal(made["instance_label"], expected.label)

@@ -20,6 +20,7 @@ from regionzoo.sparse.pyramid import Pyramid
 from regionzoo.training.distributed import World
 from regionzoo.training.feed import feed
 from regionzoo.training.late import LateReader
+from regionzoo.training.late_rooms import LatePoints
 from regionzoo.training.loop import Trainer
 from regionzoo.training.point_batch import PointBatch
 from regionzoo.training.scaler import LossScaler
@@ -85,7 +86,7 @@ def test_shards_that_get_voxels_later_are_those_that_have_them(tiny: TinyRow, tm
     for step in range(3):
         late, at_once = (EpochSteps(made.scenes, made.table, 1, made.here, voxels)[step] for voxels in (False, True))
         for shard, other in zip(late, at_once, strict=True):
-            assert isinstance(shard.batch, PointBatch) and shard.batch.distortion is not None
+            assert isinstance(shard.batch, PointBatch) and isinstance(shard.batch.points, LatePoints)
             batch = with_tensors(shard.batch, lambda tensor: tensor.to(device)).voxelised()
             assert equal(batch, other.batch)
 

@@ -141,7 +141,7 @@ def test_items_have_the_base_boxes_that_are_left(tiny: TinyRow, max_points: int)
             inside = found.labels == number
             assert set(names[inside]) == {{CHAIR: "chair", TABLE: "table"}[int(column)]}
             # The points as the network sees them: turned, jittered, cropped.
-            xyz = item.feats[inside, 3:].astype(np.float64)
+            xyz = item.room.feats[inside, 3:].astype(np.float64)
             np.testing.assert_allclose(xyz + found.offsets[inside], np.tile(xyz.mean(0), (len(xyz), 1)), atol=1e-5)
             sizes.add(len(xyz))
     assert sizes == {150} if max_points == 10_000 else len(sizes) > 3
@@ -151,7 +151,9 @@ def test_the_head_changes_nothing_else_of_an_item(tiny: TinyRow) -> None:
     scenes = scenes_of(tiny)
     item, plain = scenes.item(0, 1), without_head(scenes).item(0, 1)
     assert plain.instances is None
-    for name in ("voxels", "feats", "origin", "labels", "binary"):
+    for name in ("voxels", "feats"):
+        np.testing.assert_array_equal(getattr(item.room, name), getattr(plain.room, name))
+    for name in ("origin", "labels", "binary"):
         np.testing.assert_array_equal(getattr(item, name), getattr(plain, name))
 
 
@@ -162,12 +164,12 @@ def test_a_crop_without_a_base_instance_is_drawn_again(tiny: TinyRow) -> None:
         epoch, k = divmod(sample, len(scenes))
         item, again, plain = scenes.item(epoch, k), scenes.item(epoch, k), without_head(scenes).item(epoch, k)
         assert item.instances is not None and len(item.instances.classes) and len(item.origin)
-        np.testing.assert_array_equal(item.feats, again.feats)
+        np.testing.assert_array_equal(item.room.feats, again.room.feats)
         names = names_of(plain, load_scene(tiny.scenes / f"{plain.scene_id}.safetensors"))
         if not np.isin(names, ["chair", "table"]).any():
             lost.append((item.scene_id, plain.scene_id))
         else:
-            np.testing.assert_array_equal(item.feats, plain.feats)
+            np.testing.assert_array_equal(item.room.feats, plain.room.feats)
     # Some crops had none, and then another scene was drawn.
     assert 3 < len(lost) < 57 and any(drawn != first for drawn, first in lost)
 
@@ -240,7 +242,7 @@ def test_a_batch_numbers_the_instances_of_its_items(tiny: TinyRow) -> None:
         rows = slice(at, at + len(item.origin))
         at += len(item.origin)
         np.testing.assert_array_equal(targets.offsets[rows], item.instances.offsets)
-        np.testing.assert_array_equal(batch.points[rows], item.feats[:, [3, 4, 5]])
+        np.testing.assert_array_equal(batch.points[rows], item.room.feats[:, [3, 4, 5]])
     assert at == batch.num_points == len(targets.labels) == len(batch.points)
     assert (targets.labels.dtype, targets.classes.dtype) == (torch.int64, torch.int64)
     assert targets.offsets.dtype == batch.points.dtype == torch.float32

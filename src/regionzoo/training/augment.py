@@ -8,8 +8,8 @@ import numpy as np
 
 from regionzoo.settings.train import Augmentation
 from regionzoo.training.columns import highest, lowest
-from regionzoo.training.elastic import drawn, elastic
-from regionzoo.training.late_elastic import Distortion
+from regionzoo.training.elastic import distorted, drawn
+from regionzoo.training.room_points import LateRoom, PlacedRoom
 from regionzoo.training.voxels import VoxelSize
 
 
@@ -17,16 +17,13 @@ from regionzoo.training.voxels import VoxelSize
 class Augmented:
     """A transformed cloud of n surviving points.
 
-    points: float32 [n, 3] metres, after the scene matrix (the network's xyz feature; not distorted).
-    colors: float32 [n, 3]. origin: int64 [n], position of each point in the stored scene. voxels: float64 [n, 3],
-    voxel units, non-negative; None where the elastic distortion is still to be done.
+    points: float32 [N, 3] metres, all points in stored order after the scene matrix (the network's xyz feature; not
+    distorted). origin: int64 [n], position of each surviving point in the stored scene. room: the n points.
     """
 
     points: np.ndarray
-    colors: np.ndarray
     origin: np.ndarray
-    voxels: np.ndarray | None
-    distortion: Distortion | None = None
+    room: PlacedRoom | LateRoom
 
 
 def augment(
@@ -36,31 +33,53 @@ def augment(
     voxel_size: VoxelSize,
     max_points: int | None,
     rng: np.random.Generator,
-    voxels: bool = True,
+    late: bool = False,
 ) -> Augmented:
     """Apply the whole pipeline (reference: data section 4, step 7).
 
-    points: float32 [N, 3] metres, centred. colors: float32 [N, 3] in [-1, 1]. The result may be empty if the crop
-    window keeps nothing; the caller then draws another scene. Without ``voxels`` the elastic distortion is only drawn,
-    unless the scene has to be cropped, which depends on it; all draws stay the same.
+    points: float32 [N, 3] metres, centred. colors: uint8 [N, 3]. The result may be empty if the crop window keeps
+    nothing; the caller then draws another scene. ``late``: only draw, crop and shuffle, and leave the rest to
+    :mod:`regionzoo.training.late_rooms`; all draws stay the same.
     """
-    points = (points @ scene_matrix(settings, rng)).astype(np.float32)
-    colors = (colors + settings.color_noise * rng.standard_normal(3)).astype(np.float32)
-    moved = points.astype(np.float64)
-    if not voxels and len(points) and (max_points is None or len(points) <= max_points):
-        volumes = drawn(moved, settings.elastic, rng)
-        order = rng.permutation(len(points))
-        distortion = Distortion(volumes, tuple(settings.elastic), voxel_size)
-        return Augmented(points.take(order, axis=0), colors.take(order, axis=0), order, None, distortion)
-    for round_ in settings.elastic:
-        moved = elastic(moved, round_, rng)
-    cells = moved / voxel_size
-    cells -= lowest(cells)
-    cells, keep = crop(cells, max_points, settings.crop_window, settings.crop_step, rng)
+    matrix = scene_matrix(settings, rng)
+    color_shift = settings.color_noise * rng.standard_normal(3)
+    placed = transformed(points, matrix)
+    moved, rounds = placed.astype(np.float64), tuple(settings.elastic)
+    if late and len(points) and (max_points is None or len(points) <= max_points):
+        # Nothing is cropped, so nobody has to know here where the points come to lie.
+        volumes, low, window, keep = drawn(moved, rounds, rng), None, np.zeros(3), np.arange(len(points))
+    else:
+        moved, volumes = distorted(moved, rounds, rng)
+        cells = moved / voxel_size
+        low = lowest(cells)
+        cells -= low
+        window, keep = crop(cells, max_points, settings.crop_window, settings.crop_step, rng)
+        cells += window
     order = keep[rng.permutation(len(keep))]
-    # Several times as fast as an index.
-    points, colors, cells = (part.take(order, axis=0) for part in (points, colors, cells))
-    return Augmented(points, colors, order, cells)
+    # ``take`` is several times as fast as an index.
+    if late:
+        ours, paints = points.take(order, axis=0), colors.take(order, axis=0)
+        room = LateRoom(ours, paints, matrix, color_shift, volumes, rounds, voxel_size, low, window)
+        return Augmented(placed, order, room)
+    shifted = (normalised_colors(colors.take(order, axis=0)) + color_shift).astype(np.float32)
+    feats = np.concatenate([shifted, placed.take(order, axis=0)], axis=1)
+    # Truncation is floor here: coordinates are never negative.
+    return Augmented(placed, order, PlacedRoom(cells.take(order, axis=0).astype(np.int64), feats))
+
+
+def normalised_colors(colors: np.ndarray) -> np.ndarray:
+    """float32 [N, 3] in [-1, 1] from colours 0..255."""
+    return colors.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def transformed(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """float32 [N, 3]: ``points @ matrix`` in float64, product by product: matrix libraries differ in the last bits."""
+    columns = points.T.astype(np.float64)
+    made = np.empty(points.shape, np.float32)
+    for axis in range(3):
+        x, y, z = (column * entry for column, entry in zip(columns, matrix[:, axis], strict=True))
+        made[:, axis] = x + y + z
+    return made
 
 
 def scene_matrix(settings: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -80,14 +99,14 @@ def crop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a random window until at most ``max_points`` remain.
 
-    voxels: float64 [N, 3], minimum 0. Returns the shifted coordinates of *all* points, which need not start at 0, and
-    the int64 positions of those kept. Nothing is cut while at most ``max_points`` points are there (None: ever),
-    whatever the extent. The window shrinks in x and y only, by ``step`` (twice that while over a million
-    points remain).
+    voxels: float64 [N, 3], minimum 0. Returns float64 [3], to be added to the coordinates of *all* points, which then
+    need not start at 0, and the int64 positions of those kept. Nothing is cut while at most ``max_points`` points are
+    there (None: ever), whatever the extent. The window shrinks in x and y only, by ``step`` (twice that while over a
+    million points remain).
     """
-    shifted, keep = voxels, np.ones(len(voxels), bool)
+    offset, keep = np.zeros(3), np.ones(len(voxels), bool)
     if max_points is None or len(voxels) <= max_points:
-        return shifted, np.arange(len(voxels))
+        return offset, np.arange(len(voxels))
     scale = np.full(3, float(window))
     extent = highest(voxels) - lowest(voxels)
     while (count := int(keep.sum())) > max_points:
@@ -95,4 +114,4 @@ def crop(
         shifted = voxels + offset
         keep = ((shifted >= 0) & (shifted < scale)).all(axis=1)
         scale[:2] -= 2 * step if count > 1_000_000 else step
-    return shifted, np.flatnonzero(keep)
+    return offset, np.flatnonzero(keep)

@@ -14,8 +14,9 @@ from regionzoo.sparse.pyramid import spatial_shape
 from regionzoo.text.table import TextTable
 from regionzoo.training.columns import highest, lowest
 from regionzoo.training.items import Item, SweepItem
-from regionzoo.training.late_elastic import batched
+from regionzoo.training.late_rooms import LatePoints, PlacedPoints, joined
 from regionzoo.training.point_batch import PointBatch
+from regionzoo.training.room_points import LateRoom, PlacedRoom
 
 
 def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
@@ -30,31 +31,36 @@ def collate(items: Sequence[Item], table: TextTable | None = None) -> Batch:
 def collate_points(items: Sequence[Item], table: TextTable | None = None) -> PointBatch:
     """As :func:`collate`, but for the voxels. ``ValueError`` for coordinates that are no voxels of a room."""
     offsets = _bounds([len(item.origin) for item in items])
-    coords = np.empty((offsets[-1], 4), np.int32)
-    top = np.zeros(3, np.int64)
-    for scene, (item, start, stop) in enumerate(zip(items, offsets[:-1], offsets[1:], strict=True)):
-        coords[start:stop, 0] = scene
-        if item.voxels is None:
-            coords[start:stop, 1:] = 0
-        if item.voxels is None or not len(item.voxels):
-            continue
-        top = np.maximum(top, highest(item.voxels))
-        if lowest(item.voxels).min() < 0 or top.max() >= 2**31 - 1:
-            raise ValueError(f"{item.scene_id}: voxels up to {top.tolist()}, or negative; are the points in metres?")
-        coords[start:stop, 1:] = item.voxels
-    x, y, z = (top + 1).tolist()
     return PointBatch(
-        coords=torch.from_numpy(coords),
-        sizes=(len(items), x, y, z),
-        feats=torch.from_numpy(np.concatenate([item.feats for item in items])),
+        points=_points(items, offsets),
         point_offsets=torch.from_numpy(offsets),
         labels=_joined([item.labels for item in items]),
         binary_labels=_joined([item.binary for item in items]),
         captions=_captions(items, offsets, table) if table is not None else None,
         features=_features(items, offsets),
         instances=_instances(items),
-        distortion=batched([item.distortion for item in items], offsets),
     )
+
+
+def _points(items: Sequence[Item], offsets: np.ndarray) -> PlacedPoints | LatePoints:
+    late = [item.room for item in items if isinstance(item.room, LateRoom)]
+    if late:
+        assert len(late) == len(items), "items of two kinds"
+        return joined(late)
+    coords = np.empty((offsets[-1], 4), np.int32)
+    top = np.zeros(3, np.int64)
+    for scene, (item, start, stop) in enumerate(zip(items, offsets[:-1], offsets[1:], strict=True)):
+        assert isinstance(item.room, PlacedRoom)
+        coords[start:stop, 0], voxels = scene, item.room.voxels
+        if not len(voxels):
+            continue
+        top = np.maximum(top, highest(voxels))
+        if lowest(voxels).min() < 0 or top.max() >= 2**31 - 1:
+            raise ValueError(f"{item.scene_id}: voxels up to {top.tolist()}, or negative; are the points in metres?")
+        coords[start:stop, 1:] = voxels
+    x, y, z = (top + 1).tolist()
+    feats = np.concatenate([item.room.feats for item in items if isinstance(item.room, PlacedRoom)])
+    return PlacedPoints(torch.from_numpy(coords), (len(items), x, y, z), torch.from_numpy(feats))
 
 
 def collate_sweeps(
@@ -67,6 +73,7 @@ def collate_sweeps(
     voxels = _bounds([len(item.voxels) for item in items])
     offsets = _bounds([len(item.v2p) for item in items])
     scene = np.repeat(np.arange(len(items)), np.diff(voxels))
+    labels, binary = _joined([item.labels for item in items]), _joined([item.binary for item in items])
     cells = np.concatenate([item.voxels for item in items]) + np.array(shift)
     coords = torch.from_numpy(np.column_stack([scene, cells]).astype(np.int32))
     return Batch(
@@ -75,8 +82,8 @@ def collate_sweeps(
         voxel_feats=torch.from_numpy(np.concatenate([item.feats for item in items])),
         v2p=torch.from_numpy(np.concatenate([item.v2p + start for item, start in zip(items, voxels, strict=False)])),
         point_offsets=torch.from_numpy(offsets),
-        labels=_joined([item.labels for item in items]),
-        binary_labels=_joined([item.binary for item in items]),
+        labels=None if labels is None else labels.long(),
+        binary_labels=None if binary is None else binary.float(),
         captions=_captions(items, offsets, table) if table is not None else None,
         voxel_labels=True,
     )
@@ -128,7 +135,9 @@ def _features(items: Sequence[Item], offsets: np.ndarray) -> FeatureBatch | None
 
 
 def _captions(items: Sequence[Item] | Sequence[SweepItem], offsets: np.ndarray, table: TextTable) -> CaptionBatch:
-    regions = [region + start for item, start in zip(items, offsets, strict=False) for region in item.regions]
+    # Numbers of a NumPy type would make the positions of rooms wider than they are.
+    starts = offsets.tolist()
+    regions = [region + start for item, start in zip(items, starts, strict=False) for region in item.regions]
     unique, targets = caption_rows(items)
     return CaptionBatch(
         offsets=torch.from_numpy(_bounds([len(region) for region in regions])),

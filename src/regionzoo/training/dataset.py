@@ -17,12 +17,13 @@ from regionzoo.scenes.instances import instance_ids
 from regionzoo.scenes.store import Scene, load_scene, without_labels
 from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
-from regionzoo.training.augment import Augmented, augment
+from regionzoo.training.augment import Augmented, augment, normalised_colors
 from regionzoo.training.collate import collate, collate_points
 from regionzoo.training.instances import ItemInstances, item_instances
 from regionzoo.training.items import Item
 from regionzoo.training.labels import annotation, binary_labels, partition_of, training_labels
 from regionzoo.training.point_batch import PointBatch
+from regionzoo.training.room_points import PlacedRoom
 from regionzoo.training.voxels import VoxelSize, cells
 
 # Scenes that a process keeps at hand. Their arrays are parts of mapped files, which processes share; what is kept are
@@ -30,11 +31,6 @@ from regionzoo.training.voxels import VoxelSize, cells
 KEPT_SCENES = 128
 # Draws of another scene after a crop that kept no point, before the data are declared unusable.
 MAX_REDRAWS = 20
-
-
-def normalised_colors(colors: np.ndarray) -> np.ndarray:
-    """float32 [N, 3] in [-1, 1] from colours 0..255."""
-    return colors.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def evaluation_item(scene: Scene, voxel_size: VoxelSize) -> Item:
@@ -45,8 +41,7 @@ def evaluation_item(scene: Scene, voxel_size: VoxelSize) -> Item:
     points = centred(scene.coords)
     return Item(
         scene_id=scene.scene_id,
-        voxels=cells(points, voxel_size),
-        feats=np.concatenate([normalised_colors(scene.colors), points], axis=1),
+        room=PlacedRoom(cells(points, voxel_size), np.concatenate([normalised_colors(scene.colors), points], axis=1)),
         origin=np.arange(len(scene)),
         labels=None,
         binary=None,
@@ -113,7 +108,7 @@ class TrainingScenes:
     def item(self, epoch: int, sample: int, voxels: bool = True) -> Item:
         """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented.
 
-        voxels: whether its elastic distortion is done here or by whoever takes the batch.
+        voxels: whether its points are augmented here; otherwise by whoever takes the batch, with what is drawn here.
         """
         for attempt in range(MAX_REDRAWS):
             seed = [self.settings.seed, epoch, sample, attempt]
@@ -141,33 +136,33 @@ class TrainingScenes:
         chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
         cloud = augment(
             scene.centred(),
-            normalised_colors(scene.colors),
+            scene.colors,
             settings.augmentation,
             settings.recipe.voxel_size,
             settings.recipe.max_points,
             rng,
-            voxels,
+            late=not voxels,
         )
-        current = np.full(len(scene), -1, np.int64)
-        current[cloud.origin] = np.arange(len(cloud.origin))
+        current = np.full(len(scene), -1, np.int32)
+        current[cloud.origin] = np.arange(len(cloud.origin), dtype=np.int32)
+        whole = len(cloud.origin) == len(scene)
         regions, kept = [], []
         for k in chosen:
             assert captions is not None
-            positions = current[captions.region(k)]
-            positions = positions[positions >= 0]
+            positions = current.take(captions.region(k))
+            if not whole:
+                positions = positions[positions >= 0]
             if len(positions):
                 regions.append(positions)
                 kept.append(int(texts[k]))
         labels = binary = None
         if settings.classes.annotated:
             seen = annotation(scene.labels[settings.classes.set], settings.classes)
-            labels = training_labels(seen, self.partition)[cloud.origin]
-            binary = binary_labels(seen, self.partition)[cloud.origin]
+            labels = training_labels(seen, self.partition).take(cloud.origin)
+            binary = binary_labels(seen, self.partition).take(cloud.origin)
         return Item(
             scene_id=scene_id,
-            # Truncation is floor here: coordinates are never negative.
-            voxels=None if cloud.voxels is None else cloud.voxels.astype(np.int64),
-            feats=np.concatenate([cloud.colors, cloud.points], axis=1),
+            room=cloud.room,
             origin=cloud.origin,
             labels=labels,
             binary=binary,
@@ -175,7 +170,6 @@ class TrainingScenes:
             texts=tuple(kept),
             features=self._features(scene, current, seed),
             instances=self._instances(scene, cloud, labels, binary),
-            distortion=cloud.distortion,
         )
 
     def _instances(
@@ -185,7 +179,7 @@ class TrainingScenes:
             return None
         assert labels is not None and binary is not None
         ids = instance_ids(scene.labels["scannet20"], scene.group)[cloud.origin]
-        return item_instances(ids, labels, binary, cloud.points)
+        return item_instances(ids, labels, binary, cloud.points[cloud.origin])
 
     def _features(self, scene: Scene, current: np.ndarray, seed: list[int]) -> tuple[np.ndarray, np.ndarray] | None:
         """One chunk of the scene's features, drawn at random, for the points that are still there."""
@@ -195,7 +189,7 @@ class TrainingScenes:
         # A stream of its own, so that a row with features augments its scenes as the same row without.
         chunk = int(np.random.default_rng([*seed, zlib.crc32(b"features")]).integers(count))
         points, feats = load_chunk(self.features_dir / f"{scene.scene_id}.safetensors", chunk, scene.coords_sha256)
-        positions = current[points]
+        positions = current[points].astype(np.int64)
         return positions[positions >= 0], feats[positions >= 0]
 
 

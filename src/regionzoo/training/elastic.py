@@ -1,7 +1,7 @@
 """Elastic distortion: points moved by smoothed noise on a grid, round after round.
 
 On a CPU it is done where the noise is drawn. For a GPU the noise alone is drawn (:func:`drawn`), with the same numbers
-from the same generator, and :mod:`regionzoo.training.late_elastic` moves the points, with the same bits.
+from the same generator, and :mod:`regionzoo.training.late_rooms` moves the points, with the same bits.
 """
 
 from __future__ import annotations
@@ -21,17 +21,24 @@ SLACK = 1 + 1e-6
 """More than what rounding adds to a bound."""
 
 
-def elastic(points: np.ndarray, settings: Elastic, rng: np.random.Generator) -> np.ndarray:
-    """Move float64 [N, 3] points (metres) by smoothed noise on a grid with nodes 2 x granularity apart.
+def distorted(
+    points: np.ndarray, rounds: Sequence[Elastic], rng: np.random.Generator
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Move float64 [N, 3] points (metres) by smoothed noise on a grid with nodes 2 x granularity apart, round by round.
 
     Three volumes of N(0, 1), each smoothed twice by a 3-tap box along every axis with zero padding, read by trilinear
-    interpolation (0 outside the grid) and multiplied by the magnitude.
+    interpolation (0 outside the grid) and multiplied by the magnitude. Returns the points and each round's volumes,
+    float32 [3, X, Y, Z].
     """
-    return _moved(points, _noise(_reach(points), settings, rng), settings)
+    found = []
+    for settings in rounds:
+        found.append(_noise(_reach(points), settings, rng))
+        points = _moved(points, found[-1], settings)
+    return points, tuple(found)
 
 
 def drawn(points: np.ndarray, rounds: Sequence[Elastic], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """The volumes of each round, float32 [3, X, Y, Z]: what :func:`elastic` round after round would draw from ``rng``.
+    """The volumes that :func:`distorted` would draw, without the points that it would give.
 
     A round's grid depends on how far the points reach after the round before. Of the first round's result only that is
     needed, and few points decide it.

@@ -25,7 +25,7 @@ class ItemInstances:
 def item_instances(ids: np.ndarray, labels: np.ndarray, binary: np.ndarray, points: np.ndarray) -> ItemInstances:
     """Instances of base classes, numbered without gaps.
 
-    ids: integer [n], instance of each point, negative for none. labels: int64 [n] training labels, binary: float32 [n]:
+    ids: integer [n], instance of each point, negative for none. labels: integer [n] training labels, binary: [n]:
     points that are ignored there, or are not of a base class, belong to no instance. points: float32 [n, 3], as the
     network sees them; the centroids are those of the points that are left.
     """
@@ -38,4 +38,4 @@ def item_instances(ids: np.ndarray, labels: np.ndarray, binary: np.ndarray, poin
     centroids = sums / np.maximum(np.bincount(member, minlength=len(found)), 1)[:, None]
     offsets = np.zeros((len(ids), 3), np.float32)
     offsets[inside] = centroids[member] - points[inside]
-    return ItemInstances(numbers, labels[inside][first], offsets)
+    return ItemInstances(numbers, labels[inside][first].astype(np.int64), offsets)

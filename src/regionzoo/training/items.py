@@ -7,24 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from regionzoo.training.instances import ItemInstances
-from regionzoo.training.late_elastic import Distortion
+from regionzoo.training.room_points import LateRoom, PlacedRoom
 
 
 @dataclass(frozen=True)
 class Item:
     """One scene as the network takes it, n points.
 
-    voxels: int64 [n, 3], non-negative; None where ``distortion`` is still to be applied to the points.
-    feats: float32 [n, 6] = r, g, b in about [-1, 1], x, y, z in metres.
-    origin: int64 [n] positions in the stored scene. labels: int64 [n] training labels, binary: float32 [n]; both None
-    where no label may be seen. regions: point positions (int64, among the n) of each surviving caption; texts: rows of
-    the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of distillation, or None.
-    instances: what an instance head is to find; None for rows without one.
+    room: the points. origin: int64 [n] positions in the stored scene. labels: int16 [n] training labels, binary: int8
+    [n]; both None where no label may be seen. regions: point positions (int32, among the n) of each surviving caption;
+    texts: rows of the text table. features: positions (int64 [m], among the n) and float16 [m, D] targets of
+    distillation, or None. instances: what an instance head is to find; None for rows without one.
     """
 
     scene_id: str
-    voxels: np.ndarray | None
-    feats: np.ndarray
+    room: PlacedRoom | LateRoom
     origin: np.ndarray
     labels: np.ndarray | None
     binary: np.ndarray | None
@@ -32,7 +29,6 @@ class Item:
     texts: tuple[int, ...]
     features: tuple[np.ndarray, np.ndarray] | None
     instances: ItemInstances | None = None
-    distortion: Distortion | None = None
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,8 @@ class SweepItem:
     """One keyframe of a drive, n points in m voxels; it is voxelised before it is collated.
 
     voxels: int64 [m, 3], non-negative, unique. feats: float32 [m, 4] = x, y, z in metres, intensity 0..255.
-    v2p: int64 [n], voxel of each point, all points of the sweep in their order. labels: int64 [m] training labels of
-    the voxels, binary: float32 [m]; both None where no label may be seen. regions: point positions (int64, among the n)
+    v2p: int64 [n], voxel of each point, all points of the sweep in their order. labels: int16 [m] training labels of
+    the voxels, binary: int8 [m]; both None where no label may be seen. regions: point positions (int64, among the n)
     of each caption; texts: rows of the text table.
     """
 

@@ -41,9 +41,9 @@ def _look_up(values: dict[int, float], n_classes: int, labels: np.ndarray, dtype
 
 
 def training_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
-    """int64 [N]: training column of each point (base classes, or all valid ones without base split); else -100."""
+    """int16 [N]: training column of each point (base classes, or all valid ones without base split); else -100."""
     values = {c: k for k, c in enumerate(partition.train_columns)}
-    return _look_up(values, partition.num_classes, labels, np.int64)
+    return _look_up(values, partition.num_classes, labels, np.int16)
 
 
 def evaluation_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
@@ -53,6 +53,6 @@ def evaluation_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
 
 
 def binary_labels(labels: np.ndarray, partition: Partition) -> np.ndarray:
-    """float32 [N]: base 1, novel and ignored classes 0, unlabelled -100."""
+    """int8 [N]: base 1, novel and ignored classes 0, unlabelled -100."""
     values = dict(enumerate(partition.binary_labels()))
-    return _look_up(values, partition.num_classes, labels, np.float32)
+    return _look_up(values, partition.num_classes, labels, np.int8)

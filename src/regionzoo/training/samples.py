@@ -25,7 +25,7 @@ class Samples(Protocol):
         ...
 
     def item(self, epoch: int, sample: int, voxels: bool = True) -> Any:
-        """A sample of an epoch; without ``voxels`` its distortion may be left to whoever takes the batch."""
+        """A sample of an epoch; without ``voxels`` its augmentation may be left to whoever takes the batch."""
         ...
 
     def collate(
