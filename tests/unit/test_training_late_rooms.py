@@ -140,6 +140,28 @@ def test_points_that_are_no_room_are_refused():
         collate_points([far]).voxelised()
 
 
+@pytest.mark.skipif(not has_triton() or INTERPRETED, reason="needs Triton's compiler")
+def test_kernels_compile_for_a_gpu_without_contracted_products():
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from regionzoo.training import late_kernels
+
+    kernels = {
+        late_kernels._place: ("*fp32", "*u8", "*i64", "*fp64", "*fp64", "*fp32", "*fp64"),
+        late_kernels._distort: ("*fp64", "*i64", "*fp32", "*i64", "*i64", "*fp64", "i32"),
+    }
+    for kernel, types in kernels.items():
+        signature = dict(zip(kernel.arg_names, (*types, "constexpr"), strict=True))
+        source = ASTSource(fn=kernel, signature=signature, constexprs={"block": late_kernels.BLOCK})
+        for fusion, contracted in ((False, False), (True, True)):
+            options = {"num_warps": 4, "enable_fp_fusion": fusion}
+            made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+            # A product that may be contracted with a sum has no rounding of its own.
+            assert ("mul.f64" in made.asm["ptx"] or "fma" in made.asm["ptx"]) == contracted
+
+
 @pytest.mark.skipif(not has_triton() or INTERPRETED or torch.cuda.is_available(), reason="kernels run in this process")
 def test_kernels_in_the_interpreter():
     done = subprocess.run(

@@ -78,6 +78,15 @@ def _position(points, row, there, axis: tl.constexpr, granularity, size):
 
 
 @triton.jit
+def _share(above, side: tl.constexpr):
+    """Weight of the node above, or of the one below."""
+    if side:
+        return above
+    else:
+        return 1.0 - above
+
+
+@triton.jit(do_not_specialize=["nodes"])
 def _distort(points, offsets, values, sizes, starts, scale, nodes, block: tl.constexpr):
     room, row, there = _rows(offsets, block)
     granularity, magnitude = tl.load(scale), tl.load(scale + 1)
@@ -91,16 +100,13 @@ def _distort(points, offsets, values, sizes, starts, scale, nodes, block: tl.con
     for axis in tl.static_range(3):
         total = tl.zeros([block], tl.float64)
         for corner in tl.static_range(8):
-            on_x: tl.constexpr = corner // 4
-            on_y: tl.constexpr = corner // 2 % 2
-            on_z: tl.constexpr = corner % 2
-            at = first + (on_x * size_y + on_y) * size_z + on_z
+            at = first + (corner // 4 * size_y + corner // 2 % 2) * size_z + corner % 2
             # Corners beyond the last node have weight 0, whatever is read there.
             at = tl.minimum(tl.maximum(at, 0), size_x * size_y * size_z - 1)
             part = tl.load(own + axis * nodes + at, mask=there, other=0.0).to(tl.float64)
-            part = part * (up_x if on_x else 1.0 - up_x)
-            part = part * (up_y if on_y else 1.0 - up_y)
-            part = part * (up_z if on_z else 1.0 - up_z)
+            part = part * _share(up_x, corner // 4)
+            part = part * _share(up_y, corner // 2 % 2)
+            part = part * _share(up_z, corner % 2)
             total += part
         value = tl.where(outside, 0.0, total.to(tl.float32)).to(tl.float64) * magnitude
         if axis == 0:
