@@ -5,9 +5,10 @@
 
 Two batches: ``rooms``, surfaces of 4 random rooms of that many voxels each, and ``points``, 4 rooms of 150,000 points
 (``--points``) a few millimetres off the surfaces, turned by a random angle as in training and voxelised at 2 cm.
-Engines take turns, step by step: ``native`` (the fused kernels), its plain path ``table``, and spconv if it is
-installed, as a network of the same layers. Every step builds its index maps anew. First steps are measured in processes
-of their own, with Triton's cache empty and full. Writes ``benchmarks/gpu_engine.json``.
+Engines take turns, step by step: ``native`` (the fused kernels), its plain path ``table``, in float32 ``minkowski`` if
+there is a build of it for CUDA, and spconv if it is installed, as a network of the same layers. Every step builds its
+index maps anew. First steps are measured in processes of their own, with Triton's cache empty and full. Writes
+``benchmarks/gpu_engine.json``.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ from spconv_unet import SpconvUNet
 from torch.profiler import ProfilerActivity, profile
 
 from regionzoo.artifacts import write_json
+from regionzoo.errors import UserError
 from regionzoo.models.blocks import Grid
 from regionzoo.models.unet import SparseUNet
+from regionzoo.sparse.engine import SparseEngine, make_engine
 from regionzoo.sparse.native import NativeEngine
 from regionzoo.sparse.pyramid import Pyramid, spatial_shape
 
@@ -66,12 +69,12 @@ def turned_points(points: int, seed: int) -> np.ndarray:
     return np.unique(np.floor(place - place.min(0)).astype(np.int64), axis=0)
 
 
-def native_step(width: int, half: bool, coords: torch.Tensor, path: str | None) -> Step:
+def own_step(width: int, half: bool, coords: torch.Tensor, engine: SparseEngine) -> Step:
     """A training step of the network alone, with an engine of this package."""
     torch.manual_seed(0)
     net = SparseUNet(6, WIDTHS[width], 2).train().cuda()
     feats = torch.randn(len(coords), 6, device="cuda")
-    engine, extent = NativeEngine(path), spatial_shape(coords)
+    extent = spatial_shape(coords)
 
     def step() -> None:
         net.zero_grad(set_to_none=True)
@@ -161,6 +164,22 @@ def spconv_package() -> ModuleType | None:
         return None
 
 
+def minkowski_engine() -> SparseEngine | None:
+    """The engine over MinkowskiEngine, if a build of it for CUDA is installed."""
+    try:
+        engine = make_engine("minkowski")
+        engine.subm3(
+            torch.ones(1, 4, device="cuda"),
+            torch.ones(4, 3, 3, 3, 4, device="cuda"),
+            Pyramid(torch.zeros(1, 4, dtype=torch.int32, device="cuda"), (4, 4, 4), 1),
+            0,
+        )
+    except UserError as error:
+        print(f"MinkowskiEngine left out: {error}")
+        return None
+    return engine
+
+
 def main(
     voxels: Annotated[int, typer.Option(help="Voxels of a room.")] = 100_000,
     points: Annotated[int, typer.Option(help="Points of a turned room.")] = 150_000,
@@ -172,10 +191,10 @@ def main(
     """Measure, print and write."""
     rooms = together([room(voxels, seed).numpy()[:, 1:] for seed in range(SCENES)])
     if first:
-        step = native_step(first, True, rooms, None)
+        step = own_step(first, True, rooms, NativeEngine())
         print(milliseconds(step) / 1e3)
         return
-    spconv = spconv_package()
+    spconv, minkowski = spconv_package(), minkowski_engine()
     batches = {"rooms": rooms}
     if "points" in batch:
         batches["points"] = together([turned_points(points, seed) for seed in range(SCENES)])
@@ -197,9 +216,11 @@ def main(
         for name, width in itertools.product(batch, WIDTHS):
             coords = batches[name]
             steps = {
-                "native": native_step(width, half, coords, None),
-                "native-table": native_step(width, half, coords, "table"),
+                "native": own_step(width, half, coords, NativeEngine()),
+                "native-table": own_step(width, half, coords, NativeEngine("table")),
             }
+            if minkowski is not None and not half:
+                steps["minkowski"] = own_step(width, half, coords, minkowski)
             if spconv is not None:
                 steps["spconv"] = spconv_step(spconv, width, half, coords)
             case = {"batch": name, "voxels": len(coords), "network": f"SparseUNet{width}"}
