@@ -250,6 +250,21 @@ def test_a_batch_numbers_the_instances_of_its_items(tiny: TinyRow) -> None:
     assert moved.points.is_meta and all(value.is_meta for value in vars(moved.instances).values())
 
 
+@pytest.mark.parametrize("max_points", [10_000, 350])
+def test_a_batch_that_is_augmented_late_has_the_same_instances(tiny: TinyRow, max_points: int) -> None:
+    scenes = scenes_of(tiny, max_points=max_points)
+    late, at_once = (
+        scenes.collate([scenes.item(1, k, voxels) for k in range(4)], scenes.table, (1, 0, 0), voxels)
+        for voxels in (False, True)
+    )
+    found = late.voxelised()
+    for name in ("labels", "classes", "offsets"):
+        assert torch.equal(getattr(found.instances, name), getattr(at_once.instances, name))
+    for name in ("voxel_coords", "voxel_feats", "points", "labels", "binary_labels"):
+        assert torch.equal(getattr(found, name), getattr(at_once, name)), name
+    assert torch.equal(found.captions.point_ids, at_once.captions.point_ids) and len(found.captions)
+
+
 def test_items_without_instances_give_none(tiny: TinyRow) -> None:
     scene = load_scene(tiny.scenes / f"{tiny.train_ids[0]}.safetensors")
     batch = collate([evaluation_item(scene, 0.1)])
