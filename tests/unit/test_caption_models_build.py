@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_captioners import BLUE, RED, saved
 
 from regionzoo.captions.build import build_regions
-from regionzoo.captions.models.build import build_model_regions
+from regionzoo.captions.models.build import ModelRun, build_model_regions
 from regionzoo.captions.models.kept import add_records, load_records, record
 from regionzoo.captions.models.kosmos import KosmosSettings
 from regionzoo.captions.models.looking import Described
@@ -66,9 +66,10 @@ def tree(tmp_path_factory):
 
 def build(tree, out, work, **changes):
     raw, scenes = tree
-    arguments = {"captioner": KosmosSettings(saved("kosmos-2")), "frame_interval": 20, "swap_xy_scale": False}
-    arguments |= {"batch_size": 2, "scene_ids": list(FRAMES)} | changes
-    return build_model_regions(scenes, raw, out_dir=out, work_dir=work, **arguments)
+    interval = changes.pop("frame_interval", 20)
+    arguments = {"captioner": KosmosSettings(saved("kosmos-2")), "batch_size": 2, "scene_ids": list(FRAMES)} | changes
+    run = ModelRun(Path(scenes), Path(raw), out_dir=Path(out), work_dir=Path(work), **arguments)
+    return build_model_regions(run, interval, swap_xy_scale=False)
 
 
 def content(folder):

@@ -13,7 +13,7 @@ from regionzoo.artifacts import tree_hashes, write_json, write_manifest
 from regionzoo.captions.build import build_regions
 from regionzoo.captions.build_drives import build_drive_regions
 from regionzoo.captions.imported.build import import_captions
-from regionzoo.captions.models.build import build_model_drive_regions, build_model_regions
+from regionzoo.captions.models.build import ModelRun, build_model_drive_regions, build_model_regions
 from regionzoo.captions.models.runtime import Device, ModelRuntime, Precision
 from regionzoo.errors import UserError
 from regionzoo.integrity import require_content
@@ -127,38 +127,23 @@ def _looked(
 ) -> dict[str, Any]:
     import torch
 
-    captioner = model_captioner(source)
     torch.set_num_threads(runtime.workers)
-    if _drives(paths.scenes, names):
-        return build_model_drive_regions(
-            scenes_dir=paths.scenes,
-            raw_root=paths.raw,
-            scene_ids=names,
-            captioner=captioner,
-            frame_interval=source.frame_interval,
-            out_dir=paths.out,
-            work_dir=paths.work,
-            batch_size=runtime.batch_size,
-            progress=progress,
-            device=runtime.device,
-            precision=runtime.precision,
-            workers=runtime.workers,
-        )
-    return build_model_regions(
+    run = ModelRun(
         scenes_dir=paths.scenes,
         raw_root=paths.raw,
         scene_ids=names,
-        captioner=captioner,
-        frame_interval=source.frame_interval,
-        swap_xy_scale=source.swap_xy_scale,
+        captioner=model_captioner(source),
         out_dir=paths.out,
         work_dir=paths.work,
         batch_size=runtime.batch_size,
-        progress=progress,
         device=runtime.device,
         precision=runtime.precision,
         workers=runtime.workers,
+        progress=progress,
     )
+    if _drives(paths.scenes, names):
+        return build_model_drive_regions(run, source.frame_interval)
+    return build_model_regions(run, source.frame_interval, source.swap_xy_scale)
 
 
 def _imported(
