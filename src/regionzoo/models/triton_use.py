@@ -1,4 +1,4 @@
-"""Whether Triton kernels can run: on a CUDA device, with the package that PyTorch's builds for it bring along."""
+"""Whether Triton kernels can run: on a CUDA device that they were tried on, with the package that PyTorch brings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,16 @@ def has_triton() -> bool:
 def runs_triton(tensor: Tensor) -> bool:
     """Whether kernels may work on ``tensor``; without them everything has a way in plain PyTorch.
 
-    Triton's interpreter (TRITON_INTERPRET=1) runs them on a CPU, for tests.
+    A GPU is one that the kernels of convolutions were found to work on: where they cannot be compiled (no C compiler,
+    say), no others can. Triton's interpreter (TRITON_INTERPRET=1) runs them on a CPU, for tests.
     """
-    return (tensor.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and has_triton()
+    if not has_triton():
+        return False
+    if not tensor.is_cuda:
+        return os.environ.get("TRITON_INTERPRET") == "1"
+    from regionzoo.sparse.fused import operations
+
+    return operations.works_on(tensor.get_device())
 
 
 def program(columns: int) -> dict[str, int]:

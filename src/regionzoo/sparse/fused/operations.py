@@ -43,7 +43,7 @@ def works_on(device: int) -> bool:
             reason = "its results are wrong"
     except Exception as error:  # a missing C compiler, an unknown GPU, a full disk: anything, and PyTorch alone will do
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-    warnings.warn(f"engine native: Triton cannot be used, convolutions will be slower: {reason}", stacklevel=2)
+    warnings.warn(f"Triton cannot be used on this GPU, all will be slower: {reason}", stacklevel=2)
     return False
 
 
