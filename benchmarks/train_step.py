@@ -86,18 +86,18 @@ class Canned:
 
     def __init__(self, scenes: TrainingScenes, table: TextTable, batches: int) -> None:
         self.settings, self.length = scenes.settings, len(scenes)
-        steps = EpochSteps(scenes, table, 0, World(0, 1, torch.device("cuda")), voxels=False)
+        steps = EpochSteps(scenes, table, 0, World(0, 1, torch.device("cuda")), late=True)
         self.batches = [with_tensors(steps.shard(k, 0).batch, Tensor.pin_memory) for k in range(batches)]
 
     def __len__(self) -> int:
         return self.length
 
-    def item(self, epoch: int, sample: int, voxels: bool = True) -> int:
+    def item(self, epoch: int, sample: int, late: bool = False) -> int:
         """Nothing is made."""
         return sample
 
     def collate(
-        self, items: Sequence[int], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+        self, items: Sequence[int], table: TextTable | None, place: tuple[int, int, int], late: bool = False
     ) -> Batch | PointBatch:
         """One of the batches in turn."""
         return self.batches[place[1] % len(self.batches)]
@@ -185,7 +185,7 @@ def before(bench: Bench, steps: int) -> dict[str, Any]:
     network, optimizer = bench.network()
     network.caption_head = PlainHead(network)  # type: ignore[assignment]
     clock, scaler = Clock(network), torch.amp.GradScaler()
-    shards = TrainingShards(bench.scenes(steps), bench.table, bench.here, voxels=True)
+    shards = TrainingShards(bench.scenes(steps), bench.table, bench.here, late=False)
     places = [place for place, _ in zip(shards.places(range(1)), range(steps + bench.warm + 1), strict=False)]
     torch.cuda.reset_peak_memory_stats()
     losses = []
@@ -240,7 +240,7 @@ def parts(bench: Bench, canned: Canned, repeats: int) -> dict[str, float]:
 def loader_alone(bench: Bench, batches: int) -> dict[str, float]:
     """Milliseconds a batch of the loader with nobody behind it, and of one process for an item and for a batch."""
     scenes = bench.scenes(batches)
-    shards = TrainingShards(scenes, bench.table, bench.here, voxels=False)
+    shards = TrainingShards(scenes, bench.table, bench.here, late=True)
     places = [place for place, _ in zip(shards.places(range(1)), range(batches + bench.loaders), strict=False)]
     start, count = 0.0, 0
     made = DataLoader(shards, batch_size=None, sampler=places, num_workers=bench.loaders, pin_memory=True)
@@ -253,7 +253,7 @@ def loader_alone(bench: Bench, batches: int) -> dict[str, float]:
     begin = time.perf_counter()
     items = [scenes.item(0, k) for k in range(SCENES)]
     between = time.perf_counter()
-    scenes.collate(items, bench.table, (0, 0, 0), voxels=False)
+    scenes.collate(items, bench.table, (0, 0, 0), late=True)
     return {
         "batch_ms": round(rate, 2),
         "item_on_one_core_ms": round((between - begin) / SCENES * 1e3, 1),

@@ -17,9 +17,9 @@ from regionzoo.models.batch import FeatureBatch, with_tensors
 from regionzoo.models.distill_head import distill_loss
 from regionzoo.models.voxelize import voxelize
 from regionzoo.sparse.pyramid import Pyramid
+from regionzoo.training.delayed import DelayedReader
 from regionzoo.training.distributed import World
 from regionzoo.training.feed import feed
-from regionzoo.training.late import LateReader
 from regionzoo.training.late_rooms import LatePoints
 from regionzoo.training.loop import Trainer
 from regionzoo.training.point_batch import PointBatch
@@ -58,7 +58,7 @@ def equal(a: object, b: object) -> bool:
 @pytest.mark.parametrize("loaders", [0, 2])
 def test_the_feed_hands_over_what_the_steps_are(tiny: TinyRow, tmp_path: Path, device: str, loaders: int) -> None:
     made = on(device, tiny, tmp_path / "s")
-    shards = TrainingShards(made.scenes, made.table, made.here, voxels=device == "cpu")
+    shards = TrainingShards(made.scenes, made.table, made.here, late=device == "cuda")
     expected = [
         shard
         for epoch in (1, 2)
@@ -84,7 +84,7 @@ def test_the_feed_hands_over_what_the_steps_are(tiny: TinyRow, tmp_path: Path, d
 def test_shards_that_get_voxels_later_are_those_that_have_them(tiny: TinyRow, tmp_path: Path, device: str) -> None:
     made = trainer(tiny, tmp_path / "s", 1)
     for step in range(3):
-        late, at_once = (EpochSteps(made.scenes, made.table, 1, made.here, voxels)[step] for voxels in (False, True))
+        late, at_once = (EpochSteps(made.scenes, made.table, 1, made.here, kind)[step] for kind in (True, False))
         for shard, other in zip(late, at_once, strict=True):
             assert isinstance(shard.batch, PointBatch) and isinstance(shard.batch.points, LatePoints)
             batch = with_tensors(shard.batch, lambda tensor: tensor.to(device)).voxelised()
@@ -137,8 +137,8 @@ def test_distillation_on_a_gpu_is_that_of_a_cpu(dtype: torch.dtype) -> None:
 def test_no_step_waits_for_the_gpu(tiny: TinyRow, tmp_path: Path, free: bool) -> None:
     row = replace(tiny, settings=annotation_free(tiny.settings)) if free else tiny
     made = on("cuda", row, tmp_path / "s")
-    shards = TrainingShards(made.scenes, made.table, made.here, voxels=False)
-    scaler, late = LossScaler(True, "cuda"), LateReader[int]()
+    shards = TrainingShards(made.scenes, made.table, made.here, late=True)
+    scaler, late = LossScaler(True, "cuda"), DelayedReader[int]()
     with closing(feed(shards, range(1), 0, 1, lambda load: load, made.network.prepared)) as fed:
         ready = list(fed)
     for step, start in enumerate(range(0, 6, 2)):

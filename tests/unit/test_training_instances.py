@@ -203,9 +203,9 @@ def test_too_many_redraws_end_in_one_line(tiny: TinyRow, tmp_path: Path, monkeyp
     drawn: list[str] = []
     draw = TrainingScenes._draw
 
-    def counted(self: TrainingScenes, scene_id: str, seed: list[int], voxels: bool) -> Item:
+    def counted(self: TrainingScenes, scene_id: str, seed: list[int], late: bool) -> Item:
         drawn.append(scene_id)
-        return draw(self, scene_id, seed, voxels)
+        return draw(self, scene_id, seed, late)
 
     monkeypatch.setattr(TrainingScenes, "_draw", counted)
     with pytest.raises(UserError, match="20 scenes had no instance of a base class in the crop window") as caught:
@@ -254,8 +254,8 @@ def test_a_batch_numbers_the_instances_of_its_items(tiny: TinyRow) -> None:
 def test_a_batch_that_is_augmented_late_has_the_same_instances(tiny: TinyRow, max_points: int) -> None:
     scenes = scenes_of(tiny, max_points=max_points)
     late, at_once = (
-        scenes.collate([scenes.item(1, k, voxels) for k in range(4)], scenes.table, (1, 0, 0), voxels)
-        for voxels in (False, True)
+        scenes.collate([scenes.item(1, k, kind) for k in range(4)], scenes.table, (1, 0, 0), kind)
+        for kind in (True, False)
     )
     found = late.voxelised()
     for name in ("labels", "classes", "offsets"):

@@ -47,20 +47,20 @@ def _points(items: Sequence[Item], offsets: np.ndarray) -> PlacedPoints | LatePo
     if late:
         assert len(late) == len(items), "items of two kinds"
         return joined(late)
+    rooms = [item.room for item in items if isinstance(item.room, PlacedRoom)]
     coords = np.empty((offsets[-1], 4), np.int32)
     top = np.zeros(3, np.int64)
-    for scene, (item, start, stop) in enumerate(zip(items, offsets[:-1], offsets[1:], strict=True)):
-        assert isinstance(item.room, PlacedRoom)
-        coords[start:stop, 0], voxels = scene, item.room.voxels
-        if not len(voxels):
+    for scene, (item, room, start, stop) in enumerate(zip(items, rooms, offsets[:-1], offsets[1:], strict=True)):
+        coords[start:stop, 0] = scene
+        if not len(room):
             continue
-        top = np.maximum(top, highest(voxels))
-        if lowest(voxels).min() < 0 or top.max() >= 2**31 - 1:
+        top = np.maximum(top, highest(room.voxels))
+        if lowest(room.voxels).min() < 0 or top.max() >= 2**31 - 1:
             raise ValueError(f"{item.scene_id}: voxels up to {top.tolist()}, or negative; are the points in metres?")
-        coords[start:stop, 1:] = voxels
+        coords[start:stop, 1:] = room.voxels
     x, y, z = (top + 1).tolist()
-    feats = np.concatenate([item.room.feats for item in items if isinstance(item.room, PlacedRoom)])
-    return PlacedPoints(torch.from_numpy(coords), (len(items), x, y, z), torch.from_numpy(feats))
+    feats = torch.from_numpy(np.concatenate([room.feats for room in rooms]))
+    return PlacedPoints(torch.from_numpy(coords), (len(items), x, y, z), feats)
 
 
 def collate_sweeps(

@@ -105,15 +105,15 @@ class TrainingScenes:
             self._cache[scene_id] = scene, captions, texts
         return self._cache[scene_id]
 
-    def item(self, epoch: int, sample: int, voxels: bool = True) -> Item:
+    def item(self, epoch: int, sample: int, late: bool = False) -> Item:
         """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented.
 
-        voxels: whether its points are augmented here; otherwise by whoever takes the batch, with what is drawn here.
+        late: leave its augmentation to whoever takes the batch, with what is drawn here.
         """
         for attempt in range(MAX_REDRAWS):
             seed = [self.settings.seed, epoch, sample, attempt]
             index = sample if attempt == 0 else int(np.random.default_rng([*seed, 1]).integers(len(self)))
-            item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed, voxels)
+            item = self._draw(self.scene_ids[index % len(self.scene_ids)], seed, late)
             if len(item.origin) and (item.instances is None or len(item.instances.classes)):
                 return item
         wanted = "point" if self.settings.instances is None else "instance of a base class"
@@ -122,15 +122,15 @@ class TrainingScenes:
         )
 
     def collate(
-        self, items: Sequence[Item], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+        self, items: Sequence[Item], table: TextTable | None, place: tuple[int, int, int], late: bool = False
     ) -> Batch | PointBatch:
         """One batch of items; nothing is drawn for a batch of rooms, so its (epoch, step, shard) changes nothing.
 
-        voxels: whether its points are sorted into voxels here.
+        late: leave its points as they are; whoever takes the batch makes voxels of them.
         """
-        return collate(items, table) if voxels else collate_points(items, table)
+        return collate_points(items, table) if late else collate(items, table)
 
-    def _draw(self, scene_id: str, seed: list[int], voxels: bool) -> Item:
+    def _draw(self, scene_id: str, seed: list[int], late: bool) -> Item:
         settings, rng = self.settings, np.random.default_rng(seed)
         scene, captions, texts = self._load(scene_id)
         chosen = choose_captions(captions, settings.caption.ratio, rng) if captions is not None else np.zeros(0, int)
@@ -141,7 +141,7 @@ class TrainingScenes:
             settings.recipe.voxel_size,
             settings.recipe.max_points,
             rng,
-            late=not voxels,
+            late,
         )
         current = np.full(len(scene), -1, np.int32)
         current[cloud.origin] = np.arange(len(cloud.origin), dtype=np.int32)

@@ -23,10 +23,10 @@ from regionzoo.settings.train import TrainSettings
 from regionzoo.text.table import TextTable
 from regionzoo.training.checkpoint import Progress, load_state, save_state
 from regionzoo.training.dataset import steps_per_epoch
+from regionzoo.training.delayed import DelayedReader
 from regionzoo.training.distributed import World, sum_over_world, wait_for_all
 from regionzoo.training.feed import feed
 from regionzoo.training.gather import with_captions_of_all
-from regionzoo.training.late import LateReader
 from regionzoo.training.optim import Optimizer, rates
 from regionzoo.training.overlap import OverlappedSum
 from regionzoo.training.samples import Samples
@@ -101,15 +101,15 @@ class Trainer:
         scaler.restart()
         self.network.train()
         log = _Log(self.settings.row, epoch, first, start, meter)
-        late = LateReader[Step]()
+        reader = DelayedReader[Step]()
         for done in range(first, first + steps):
             now = rates(recipe, self.settings.lr, done, epoch, total)
             self.optimizer.set_rates(now)
             own = islice(shards, recipe.shards // self.here.size)
             terms = self._gradients(own, scaler, epoch, done, summed)
             self.optimizer.step(scaler.unscale(self.optimizer.gradient))
-            log.add(late.put(Step(done + 1, now.lr), terms))
-        log.add(late.rest())
+            log.add(reader.put(Step(done + 1, now.lr), terms))
+        log.add(reader.rest())
         means = (log.sums / steps).tolist()
         seconds = before.seconds + time.monotonic() - start
         row: dict[str, Any] = {"epoch": epoch + 1, "steps": first + steps, "lr": now.lr}
@@ -119,8 +119,8 @@ class Trainer:
 
     def _feed(self, epochs: range) -> Generator[Shard]:
         recipe, here = self.settings.recipe, self.here
-        # What a GPU voxelises itself leaves the loaders more time.
-        shards = TrainingShards(self.scenes, self.table, here, voxels=here.device.type == "cpu")
+        # What a GPU augments and voxelises itself leaves the loaders more time.
+        shards = TrainingShards(self.scenes, self.table, here, late=here.device.type == "cuda")
         gathered = recipe.shards // here.size if self.settings.caption.gather else 1
         return feed(shards, epochs, self.workers, gathered, self._with_negatives, self.network.prepared)
 

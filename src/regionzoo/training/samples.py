@@ -24,14 +24,14 @@ class Samples(Protocol):
         """Samples an epoch."""
         ...
 
-    def item(self, epoch: int, sample: int, voxels: bool = True) -> Any:
-        """A sample of an epoch; without ``voxels`` its augmentation may be left to whoever takes the batch."""
+    def item(self, epoch: int, sample: int, late: bool = False) -> Any:
+        """A sample of an epoch; ``late``: its augmentation may be left to whoever takes the batch."""
         ...
 
     def collate(
-        self, items: Sequence[Any], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+        self, items: Sequence[Any], table: TextTable | None, place: tuple[int, int, int], late: bool = False
     ) -> Batch | PointBatch:
-        """One batch of items, at (epoch, step, shard); without ``voxels`` they may be left to whoever takes it."""
+        """One batch of items, at (epoch, step, shard); ``late``: voxels, too, may be left to whoever takes it."""
         ...
 
 

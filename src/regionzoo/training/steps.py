@@ -41,12 +41,12 @@ class Shard:
 class EpochSteps(Dataset[list[Shard]]):
     """The steps of an epoch: entry ``i`` holds this process' shards of step ``i``.
 
-    voxels: whether points are sorted into voxels here or by whoever takes the shards.
+    late: leave augmentation and voxels to whoever takes the shards.
     """
 
-    def __init__(self, scenes: Samples, table: TextTable | None, epoch: int, here: World, voxels: bool = True) -> None:
+    def __init__(self, scenes: Samples, table: TextTable | None, epoch: int, here: World, late: bool = False) -> None:
         recipe = scenes.settings.recipe
-        self.scenes, self.table, self.epoch, self.recipe, self.voxels = scenes, table, epoch, recipe, voxels
+        self.scenes, self.table, self.epoch, self.recipe, self.late = scenes, table, epoch, recipe, late
         self.gather = scenes.settings.caption.gather
         self.order = epoch_order(scenes.settings.seed, epoch, len(scenes))
         self.shards = list(here.mine(recipe.shards))
@@ -61,8 +61,8 @@ class EpochSteps(Dataset[list[Shard]]):
     def shard(self, step: int, number: int) -> Shard:
         """One of the shards of a step, whichever process it falls to."""
         samples = step_samples(self.order, step, self.recipe.shards, self.recipe.scenes_per_shard)[number]
-        items = [self.scenes.item(self.epoch, int(k), self.voxels) for k in samples]
-        batch = self.scenes.collate(items, self.table, (self.epoch, step, number), self.voxels)
+        items = [self.scenes.item(self.epoch, int(k), self.late) for k in samples]
+        batch = self.scenes.collate(items, self.table, (self.epoch, step, number), self.late)
         return Shard(number, batch, caption_rows(items)[0] if self.gather else None)
 
 
@@ -73,14 +73,14 @@ class TrainingShards(Dataset[Shard | UserError]):
     with that process' traceback in its message.
     """
 
-    def __init__(self, scenes: Samples, table: TextTable | None, here: World, voxels: bool) -> None:
-        self.scenes, self.table, self.here, self.voxels = scenes, table, here, voxels
-        self._steps = EpochSteps(scenes, table, 0, here, voxels)
+    def __init__(self, scenes: Samples, table: TextTable | None, here: World, late: bool) -> None:
+        self.scenes, self.table, self.here, self.late = scenes, table, here, late
+        self._steps = EpochSteps(scenes, table, 0, here, late)
 
     def __getitem__(self, place: Place) -> Shard | UserError:
         epoch, step, number = place
         if epoch != self._steps.epoch:
-            self._steps = EpochSteps(self.scenes, self.table, epoch, self.here, self.voxels)
+            self._steps = EpochSteps(self.scenes, self.table, epoch, self.here, self.late)
         try:
             return self._steps.shard(step, number)
         except UserError as error:

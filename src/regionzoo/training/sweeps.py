@@ -68,10 +68,10 @@ class TrainingSweeps:
         """Samples an epoch."""
         return int(self._first[-1]) * self.settings.recipe.repeat
 
-    def item(self, epoch: int, sample: int, voxels: bool = True) -> SweepItem:
+    def item(self, epoch: int, sample: int, late: bool = False) -> SweepItem:
         """Sample ``sample`` (0 <= sample < len(self)) of an epoch, augmented, with one point of each voxel.
 
-        voxels: does not matter, sweeps come in voxels.
+        late: does not matter, sweeps come in voxels.
         """
         settings, seed = self.settings, [self.settings.seed, epoch, sample]
         position = sample % int(self._first[-1])
@@ -95,11 +95,11 @@ class TrainingSweeps:
         )
 
     def collate(
-        self, items: Sequence[SweepItem], table: TextTable | None, place: tuple[int, int, int], voxels: bool = True
+        self, items: Sequence[SweepItem], table: TextTable | None, place: tuple[int, int, int], late: bool = False
     ) -> Batch:
         """One batch of items; place: its epoch, step and shard, which decide how far its voxels are shifted.
 
-        voxels: does not matter, sweeps come in voxels.
+        late: does not matter, sweeps come in voxels.
         """
         if not _streets(self.settings).voxel_shift:
             return collate_sweeps(items, table)

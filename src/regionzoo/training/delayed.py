@@ -10,7 +10,7 @@ from torch import Tensor
 Tag = TypeVar("Tag")
 
 
-class LateReader(Generic[Tag]):
+class DelayedReader(Generic[Tag]):
     """Reads small tensors: on a CPU at once, on a GPU when the next is put, one step late.
 
     A GPU then has that next step to work on, so waiting for the numbers keeps the process at most a step ahead of it
